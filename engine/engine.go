@@ -1,0 +1,223 @@
+// Package engine runs graphs: it chooses the backend, compiles a graph once for each tuple of input shapes, keeps
+// what was compiled, and turns the panics of graph building into errors.
+//
+// It imports gx, so no graph of smalti compiles with GoMLX's unrepaired gradients. Only this package names a backend.
+// The backend of today is GoMLX's Go backend with convolutions lowered to matrix products (lower.go); graphs and
+// callers do not see which one runs.
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/smalti/smalti/gx"
+)
+
+// Options choose how graphs run. The zero value uses every processor.
+type Options struct {
+	Threads int // workers inside an operation; 0 means one for each processor
+}
+
+// Engine runs graphs on one backend. It is safe for concurrent use.
+type Engine struct {
+	backend compute.Backend
+	threads int
+}
+
+// Tensors are values by name: the weights of a model, or the whole state of a training.
+type Tensors map[string]*tensors.Tensor
+
+// New starts a backend.
+func New(o Options) (*Engine, error) {
+	if o.Threads < 0 {
+		return nil, fmt.Errorf("engine: %d threads", o.Threads)
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	b, err := newLowered(o.Threads)
+	if err != nil {
+		return nil, fmt.Errorf("engine: start the backend: %w", err)
+	}
+	return &Engine{backend: b, threads: o.Threads}, nil
+}
+
+// Name says which backend runs, for doctor and for the recipe of a picture.
+func (e *Engine) Name() string { return e.backend.Name() }
+
+// Threads returns the number of workers.
+func (e *Engine) Threads() int { return e.threads }
+
+// Build is a graph function: it declares variables on v and computes outputs from inputs. It must be a pure function
+// of the shapes of its inputs. It reports misuse by panicking, as GoMLX does.
+type Build func(v *gx.Vars, in []*graph.Node) []*graph.Node
+
+// Program is a graph function with what was compiled of it.
+type Program struct {
+	e     *Engine
+	name  string
+	build Build
+
+	mu       sync.Mutex
+	compiled map[string]*compiled
+}
+
+type compiled struct {
+	once    sync.Once
+	err     error
+	g       *graph.Graph
+	decls   []gx.Decl
+	updates []string
+}
+
+// Program returns a graph function ready to run. Nothing is traced before the first Run.
+func (e *Engine) Program(name string, build Build) *Program {
+	return &Program{e: e, name: name, build: build, compiled: map[string]*compiled{}}
+}
+
+// Run executes the program. vars holds the variables by name: each that the graph declares must be there with the
+// declared shape. Variables that the graph Sets are replaced in vars after the whole run succeeded; a run that fails
+// leaves vars as it was. The outputs are new tensors.
+func (p *Program) Run(vars Tensors, in ...*tensors.Tensor) ([]*tensors.Tensor, error) {
+	c, err := p.compile(in)
+	if err != nil {
+		return nil, fmt.Errorf("engine: compile %s: %w", p.name, err)
+	}
+	args := make([]any, 0, len(in)+len(c.decls))
+	for _, t := range in {
+		args = append(args, t)
+	}
+	for _, d := range c.decls {
+		t, ok := vars[d.Name]
+		if !ok {
+			return nil, fmt.Errorf("engine: %s: variable %q has no value", p.name, d.Name)
+		}
+		if !t.Shape().Equal(d.Shape()) {
+			return nil, fmt.Errorf("engine: %s: variable %q is %s, want %s", p.name, d.Name, t.Shape(), d.Shape())
+		}
+		args = append(args, t)
+	}
+	var outs []*tensors.Tensor
+	if err := Try(func() { outs = c.g.Run(args...) }); err != nil {
+		return nil, fmt.Errorf("engine: run %s: %w", p.name, err)
+	}
+	n := len(outs) - len(c.updates)
+	for i, name := range c.updates {
+		vars[name] = outs[n+i]
+	}
+	return outs[:n], nil
+}
+
+// Decls traces the program for inputs of the given shapes, without compiling it, and returns its variables.
+func (p *Program) Decls(in ...shapes.Shape) ([]gx.Decl, error) {
+	var decls []gx.Decl
+	err := Try(func() {
+		g := graph.NewGraph(p.e.backend, p.name)
+		defer g.Finalize()
+		v := gx.NewVars(g)
+		p.build(v, parameters(g, in))
+		decls = v.Decls()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("engine: trace %s: %w", p.name, err)
+	}
+	return decls, nil
+}
+
+func (p *Program) compile(in []*tensors.Tensor) (*compiled, error) {
+	ins := make([]shapes.Shape, len(in))
+	key := ""
+	for i, t := range in {
+		ins[i] = t.Shape()
+		key += t.Shape().String() + ";"
+	}
+	p.mu.Lock()
+	c, ok := p.compiled[key]
+	if !ok {
+		c = &compiled{}
+		p.compiled[key] = c
+	}
+	p.mu.Unlock()
+	c.once.Do(func() { c.err = Try(func() { p.trace(c, ins) }) })
+	return c, c.err
+}
+
+func (p *Program) trace(c *compiled, in []shapes.Shape) {
+	g := graph.NewGraph(p.e.backend, p.name)
+	v := gx.NewVars(g)
+	outs := p.build(v, parameters(g, in))
+	names, values := v.Updates()
+	all := append(append([]*graph.Node(nil), outs...), values...)
+	if len(all) == 0 {
+		panic(errors.New("the graph has no outputs"))
+	}
+	if err := g.Compile(all...); err != nil {
+		panic(err)
+	}
+	c.g, c.decls, c.updates = g, v.Decls(), names
+}
+
+func parameters(g *graph.Graph, in []shapes.Shape) []*graph.Node {
+	nodes := make([]*graph.Node, len(in))
+	for i, s := range in {
+		nodes[i] = graph.Parameter(g, fmt.Sprintf("input:%d", i), s)
+	}
+	return nodes
+}
+
+// Try runs f and returns its panic as an error. GoMLX reports misuse of a graph by panicking with an error value;
+// runtime errors (nil pointers, indices) are wrapped too, because a picture half done must not take the program down.
+func Try(f func()) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case error:
+			err = r
+		default:
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	f()
+	return nil
+}
+
+// FromFloats makes a float32 tensor of the given shape. It panics when the data do not fill the shape.
+func FromFloats(data []float32, dims ...int) *tensors.Tensor {
+	return tensors.FromFlatDataAndDimensions(data, dims...)
+}
+
+// Floats copies a float32 tensor's values out. It panics on another type: the caller knows what its graph returns.
+func Floats(t *tensors.Tensor) []float32 { return tensors.MustCopyFlatData[float32](t) }
+
+// Ints copies an int32 tensor's values out.
+func Ints(t *tensors.Tensor) []int32 { return tensors.MustCopyFlatData[int32](t) }
+
+// Upload makes tensors of arrays by name, with the shapes of their declarations.
+func Upload(decls []gx.Decl, values map[string][]float32) (Tensors, error) {
+	out := make(Tensors, len(decls))
+	for _, d := range decls {
+		v, ok := values[d.Name]
+		if !ok {
+			return nil, fmt.Errorf("engine: variable %q has no value", d.Name)
+		}
+		if len(v) != d.Shape().Size() {
+			return nil, fmt.Errorf("engine: variable %q has %d values, want %v", d.Name, len(v), d.Dims)
+		}
+		out[d.Name] = tensors.FromFlatDataAndDimensions(v, d.Dims...)
+	}
+	return out, nil
+}
+
+// Float32 is the shape of a float32 array.
+func Float32(dims ...int) shapes.Shape { return shapes.Make(dtypes.Float32, dims...) }
+
+// Int32 is the shape of an int32 array.
+func Int32(dims ...int) shapes.Shape { return shapes.Make(dtypes.Int32, dims...) }
