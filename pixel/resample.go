@@ -161,8 +161,8 @@ func (m Image) resizeColumns(p []taps) Image {
 // fractionBits is the precision of Pillow's 8-bit resampling: 32 bits less 8 of the sample and 2 of headroom.
 const fractionBits = 32 - 8 - 2
 
-// fixed rounds weights to fixed point, halves away from zero.
-func fixed(p []taps) [][]int32 {
+// inFixedPoint rounds weights to fixed point, halves away from zero.
+func inFixedPoint(p []taps) [][]int32 {
 	out := make([][]int32, len(p))
 	for i, t := range p {
 		out[i] = make([]int32, len(t.weight))
@@ -184,13 +184,13 @@ func (r raster) resizeWindow(w, h int, f Filter, win image.Rectangle) raster {
 	checkSize(w, h)
 	if w != r.w {
 		p := plan(r.w, w, f, win.Min.X, win.Max.X)
-		r = r.resizeRows(p, fixed(p))
+		r = r.resizeRows(p, inFixedPoint(p))
 	} else if win.Dx() != w {
 		r = r.crop(win.Min.X, 0, win.Dx(), r.h)
 	}
 	if h != r.h {
 		p := plan(r.h, h, f, win.Min.Y, win.Max.Y)
-		r = r.resizeColumns(p, fixed(p))
+		r = r.resizeColumns(p, inFixedPoint(p))
 	} else if win.Dy() != h {
 		r = r.crop(0, win.Min.Y, r.w, win.Dy())
 	}
