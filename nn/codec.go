@@ -1,0 +1,131 @@
+package nn
+
+import (
+	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/smalti/smalti/gx"
+)
+
+// codecEps is the epsilon of every group norm in taming's and Stable Diffusion's autoencoders.
+const codecEps = 1e-6
+
+// Codec describes the convolutional encoder and decoder of taming-transformers (Esser et al. 2021, table 7), which
+// Stable Diffusion's autoencoder uses too. Level i works on Ch*Mult[i] channels at 1/2^i of the picture's size.
+type Codec struct {
+	Ch        int    // channels of the first convolution
+	Mult      []int  // factor of Ch for each level
+	ResBlocks int    // residual blocks of a level in the encoder; the decoder has one more
+	Attn      []bool // whether a level has an attention block after each residual block; nil for none
+	MidAttn   bool   // whether there is one between the two blocks in the middle (the reference always has it)
+	Groups    int    // of the group norms; the reference has 32
+	In, Out   int    // channels of the pictures, 3 for RGB
+	Z         int    // channels of the latent
+	DoubleZ   bool   // the encoder puts out 2 Z channels (mean and log variance)
+}
+
+// Factor is by how much the encoder shrinks a side.
+func (c Codec) Factor() int { return 1 << (len(c.Mult) - 1) }
+
+func (c Codec) attn(level int) bool { return level < len(c.Attn) && c.Attn[level] }
+
+// Encode maps pictures to latents: x [n,H,W,In] -> [n,H/f,W/f,Z] (or 2 Z). H and W must be multiples of f.
+// Variables: conv_in, down.i.block.j, down.i.attn.j, down.i.downsample.conv, mid.*, norm_out, conv_out.
+func (c Codec) Encode(v *gx.Vars, x *graph.Node) *graph.Node {
+	n, height, width, _ := dims4(x)
+	x.AssertDims(n, height, width, c.In)
+	f := c.Factor()
+	if height%f != 0 || width%f != 0 {
+		panicf("encoder: %dx%d is not a multiple of %d", width, height, f)
+	}
+	y := Conv(v.In("conv_in"), x, c.Ch, 3, 1, 1, true)
+	for i, m := range c.Mult {
+		level := v.In("down.%d", i)
+		y = c.level(level, y, c.Ch*m, c.ResBlocks, c.attn(i))
+		if i < len(c.Mult)-1 {
+			y = Downsample(level.In("downsample"), y)
+		}
+	}
+	z := c.Z
+	if c.DoubleZ {
+		z *= 2
+	}
+	y = c.finish(v, c.middle(v.In("mid"), y), z)
+	y.AssertDims(n, height/f, width/f, z)
+	return y
+}
+
+// Decode maps latents to pictures: z [n,h,w,Z] -> [n,h*f,w*f,Out], not clamped.
+// Variables: conv_in, mid.*, up.i.block.j, up.i.attn.j, up.i.upsample.conv, norm_out, conv_out; the last level runs first.
+func (c Codec) Decode(v *gx.Vars, z *graph.Node) *graph.Node {
+	n, height, width, _ := dims4(z)
+	z.AssertDims(n, height, width, c.Z)
+	last := len(c.Mult) - 1
+	y := Conv(v.In("conv_in"), z, c.Ch*c.Mult[last], 3, 1, 1, true)
+	y = c.middle(v.In("mid"), y)
+	for i := last; i >= 0; i-- {
+		level := v.In("up.%d", i)
+		y = c.level(level, y, c.Ch*c.Mult[i], c.ResBlocks+1, c.attn(i))
+		if i > 0 {
+			y = Upsample(level.In("upsample"), y)
+		}
+	}
+	y = c.finish(v, y, c.Out)
+	f := c.Factor()
+	y.AssertDims(n, height*f, width*f, c.Out)
+	return y
+}
+
+// level is a run of residual blocks, each followed by attention if the level has it.
+func (c Codec) level(v *gx.Vars, x *graph.Node, out, blocks int, attn bool) *graph.Node {
+	for j := range blocks {
+		x = ResnetBlock(v.In("block.%d", j), x, out, c.Groups)
+		if attn {
+			x = AttentionBlock(v.In("attn.%d", j), x, c.Groups)
+		}
+	}
+	return x
+}
+
+func (c Codec) middle(v *gx.Vars, x *graph.Node) *graph.Node {
+	out := x.Shape().Dimensions[3]
+	x = ResnetBlock(v.In("block_1"), x, out, c.Groups)
+	if c.MidAttn {
+		x = AttentionBlock(v.In("attn_1"), x, c.Groups)
+	}
+	return ResnetBlock(v.In("block_2"), x, out, c.Groups)
+}
+
+func (c Codec) finish(v *gx.Vars, x *graph.Node, out int) *graph.Node {
+	x = SiLU(GroupNorm(v.In("norm_out"), x, c.Groups, codecEps))
+	return Conv(v.In("conv_out"), x, out, 3, 1, 1, true)
+}
+
+// ResnetBlock is taming's residual block: x [n,h,w,c] -> [n,h,w,out]. Variables: norm1, conv1, norm2, conv2, and a 1x1
+// convolution nin_shortcut when out differs from c.
+func ResnetBlock(v *gx.Vars, x *graph.Node, out, groups int) *graph.Node {
+	n, h, w, c := dims4(x)
+	y := SiLU(GroupNorm(v.In("norm1"), x, groups, codecEps))
+	y = Conv(v.In("conv1"), y, out, 3, 1, 1, true)
+	y = SiLU(GroupNorm(v.In("norm2"), y, groups, codecEps))
+	y = Conv(v.In("conv2"), y, out, 3, 1, 1, true)
+	if c != out {
+		x = Conv(v.In("nin_shortcut"), x, out, 1, 1, 0, true)
+	}
+	y = graph.Add(x, y)
+	y.AssertDims(n, h, w, out)
+	return y
+}
+
+// Upsample repeats each pixel 2x2 times and convolves: x [n,h,w,c] -> [n,2h,2w,c]. Variable: conv.
+func Upsample(v *gx.Vars, x *graph.Node) *graph.Node {
+	return Conv(v.In("conv"), upsampleNearest(x, 2), x.Shape().Dimensions[3], 3, 1, 1, true)
+}
+
+// Downsample halves a picture by a 3x3 convolution of stride 2, padded by one row below and one column on the right, as
+// taming does it: x [n,h,w,c] -> [n,h/2,w/2,c]. h and w must be even. Variable: conv.
+func Downsample(v *gx.Vars, x *graph.Node) *graph.Node {
+	n, h, w, c := dims4(x)
+	y := convPads(v.In("conv"), x, c, 3, 2, [2][2]int{{0, 1}, {0, 1}}, true)
+	y.AssertDims(n, h/2, w/2, c)
+	return y
+}
