@@ -1,0 +1,444 @@
+package dataset
+
+import (
+	"fmt"
+	"hash/fnv"
+	"runtime"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/smalti/smalti/rng"
+)
+
+// Shares of the kinds of scenes; the rest is one sprite plain on white.
+const (
+	shareSingle   = .60
+	sharePair     = .20
+	shareSeveral  = .10
+	shareRecolour = .25 // of the things that can take another colour
+	shareWhite    = .40 // of the backgrounds
+	shareLook     = .50 // a clear colour of a thing is said
+)
+
+// ComposeOptions tunes a Composer. The zero value is the recommended mixture.
+type ComposeOptions struct {
+	ShapeShare float64 // share of scenes made of procedural shapes; 0 means 0.10, negative none
+	Plain      bool    // only one sprite on white, label as caption, no recolouring: for measuring
+}
+
+// Composer draws sprites into captioned scenes. A sample is a pure function of (seed, step, index);
+// a Composer is safe for concurrent use.
+type Composer struct {
+	opts     ComposeOptions
+	sprites  []*Sprite
+	shapes   []*Sprite
+	concepts []string       // sorted
+	id       map[string]int // index in concepts
+	groups   [][]*Sprite    // sprites by concept, in the order of names
+	cum      []float64      // cumulated weights of groups
+	pool     sync.Pool
+}
+
+// Sample is a captioned picture.
+type Sample struct {
+	Pix      []float32 // size*size*3, RGB interleaved, [0,1], sRGB-encoded
+	Size     int
+	Caption  string
+	Concepts []int // what is shown, as indices into Composer.Concepts
+	Meta     Meta
+}
+
+// Meta says how a sample was made.
+type Meta struct {
+	Kind       string   // "single", "pair", "several" or "plain"
+	Background string   // colour name
+	Styles     []string // drawing style of each thing
+	Colours    []string // colour each thing is said to have, "" for none
+	Relation   string   // "left" or "above" for a pair: how the first thing stands to the second
+	Count      int      // number of things drawn
+}
+
+// Batch is n samples in one array.
+type Batch struct {
+	Pix      []float32 // n*size*size*3
+	N, Size  int
+	Captions []string
+	Concepts [][]int
+	Meta     []Meta
+}
+
+// NewComposer makes a composer of sprites, which may be none if the options ask for shapes.
+func NewComposer(sprites []*Sprite, opts ComposeOptions) (*Composer, error) {
+	if opts.ShapeShare == 0 {
+		opts.ShapeShare = .10
+	}
+	if opts.ShapeShare > 1 {
+		return nil, fmt.Errorf("compose: share of shapes %g is over 1", opts.ShapeShare)
+	}
+	if len(sprites) == 0 && opts.ShapeShare < 1 {
+		return nil, fmt.Errorf("compose: no sprites")
+	}
+	c := &Composer{opts: opts, sprites: sprites, id: map[string]int{}}
+	c.pool.New = func() any { return new(scratch) }
+	if opts.ShapeShare > 0 && !opts.Plain {
+		c.shapes = ShapeSprites()
+	}
+	if len(sprites) == 0 {
+		c.shapes = ShapeSprites()
+	}
+	by := map[string][]*Sprite{}
+	for _, s := range sprites {
+		by[s.Concept] = append(by[s.Concept], s)
+	}
+	sum := 0.
+	for _, name := range sortedKeys(by) {
+		c.groups = append(c.groups, by[name])
+		sum += groupWeight(by[name][0])
+		c.cum = append(c.cum, sum)
+	}
+	for _, s := range c.shapes {
+		by[s.Concept] = nil
+	}
+	c.concepts = sortedKeys(by)
+	for i, n := range c.concepts {
+		c.id[n] = i
+	}
+	return c, nil
+}
+
+// groupWeight evens out classes that come in many near-equal variants (man, woman, person doing X).
+func groupWeight(s *Sprite) float64 {
+	switch s.Group {
+	case "people & body":
+		return .3
+	case "smileys & emotion", "symbols", "flags":
+		return .6
+	}
+	return 1
+}
+
+// Concepts are the names of all concepts, sorted; Sample.Concepts indexes them.
+func (c *Composer) Concepts() []string { return c.concepts }
+
+// Sprites are the sprites the composer draws from, without shapes.
+func (c *Composer) Sprites() []*Sprite { return c.sprites }
+
+// Sample composes one picture of size x size pixels.
+func (c *Composer) Sample(seed, step, index uint64, size int) Sample {
+	out := Sample{Pix: make([]float32, size*size*3), Size: size}
+	sc := c.pool.Get().(*scratch)
+	c.compose(sc, rng.New(seed, "compose", step, index), &out)
+	c.pool.Put(sc)
+	return out
+}
+
+// Batch composes samples 0..n-1 of a step, in parallel. The result does not depend on the number of
+// goroutines.
+func (c *Composer) Batch(seed, step uint64, n, size int) Batch {
+	return c.batch(seed, step, n, size, runtime.GOMAXPROCS(0))
+}
+
+func (c *Composer) batch(seed, step uint64, n, size, workers int) Batch {
+	plane := size * size * 3
+	b := Batch{Pix: make([]float32, n*plane), N: n, Size: size,
+		Captions: make([]string, n), Concepts: make([][]int, n), Meta: make([]Meta, n)}
+	parallel(n, workers, func(i int) {
+		s := Sample{Pix: b.Pix[i*plane : (i+1)*plane], Size: size}
+		sc := c.pool.Get().(*scratch)
+		c.compose(sc, rng.New(seed, "compose", step, uint64(i)), &s)
+		c.pool.Put(sc)
+		b.Captions[i], b.Concepts[i], b.Meta[i] = s.Caption, s.Concepts, s.Meta
+	})
+	return b
+}
+
+// scene is a sample in the making.
+type scene struct {
+	c   *Composer
+	sc  *scratch
+	s   *rng.Stream
+	out *Sample
+	bg  int
+}
+
+// compose draws one scene into out.Pix.
+func (c *Composer) compose(sc *scratch, s *rng.Stream, out *Sample) {
+	d := &scene{c: c, sc: sc, s: s, out: out}
+	if c.opts.Plain {
+		d.plain()
+		return
+	}
+	shapes := len(c.groups) == 0 || len(c.shapes) > 0 && s.Float64() < c.opts.ShapeShare
+	switch u := s.Float64(); {
+	case u < shareSingle && shapes:
+		d.singleShape()
+	case u < shareSingle:
+		d.single()
+	case u < shareSingle+sharePair:
+		d.pair(shapes)
+	case u < shareSingle+sharePair+shareSeveral:
+		d.several(shapes)
+	case shapes:
+		d.singleShape()
+	default:
+		d.plain()
+	}
+}
+
+// pick draws a sprite: first a concept by weight, then one of its drawings.
+func (d *scene) pick(shapes bool) *Sprite {
+	if shapes || len(d.c.groups) == 0 {
+		return d.c.shapes[d.s.IntN(len(d.c.shapes))]
+	}
+	cum := d.c.cum
+	i := sort.SearchFloat64s(cum, d.s.Float64()*cum[len(cum)-1])
+	g := d.c.groups[min(i, len(cum)-1)]
+	return g[d.s.IntN(len(g))]
+}
+
+// dress decides a thing's colour and what the caption will say about it.
+func (d *scene) dress(s *Sprite) thing {
+	t := thing{sprite: s, colour: -1, named: -1}
+	if s.plain {
+		t.colour = d.s.IntN(len(colours))
+		t.named = t.colour
+		return t
+	}
+	recolour, say := d.s.Float64() < shareRecolour, d.s.Float64() < shareLook
+	to := d.s.IntN(len(colours))
+	switch {
+	case recolour && s.paintable && to != s.lookColor && to != s.wordColor:
+		t.colour, t.named = to, to
+	case s.wordColor < 0 && s.lookColor >= 0 && say:
+		t.named = s.lookColor
+	}
+	return t
+}
+
+// visible is the colour that a thing should not stand on, or -1.
+func (t thing) visible() int {
+	if t.colour >= 0 {
+		return t.colour
+	}
+	return t.sprite.lookColor
+}
+
+// fillGround draws the background: white most often, never the colour of a thing on it.
+func (d *scene) fillGround(things ...thing) {
+	taken := func(c int) bool {
+		return slices.ContainsFunc(things, func(t thing) bool { return t.visible() == c })
+	}
+	d.bg = 0
+	if d.s.Float64() >= shareWhite || taken(0) {
+		for range 16 {
+			if d.bg = 1 + d.s.IntN(numBackgrounds-1); !taken(d.bg) {
+				break
+			}
+		}
+	}
+	fillColour(d.out.Pix, d.jitter(colours[d.bg].background, d.bg, .04))
+	d.out.Meta.Background = colours[d.bg].name
+}
+
+// jitter varies a named colour a little; white, black and gray stay neutral and white nearly white.
+func (d *scene) jitter(col [3]float32, name int, amount float64) [3]float32 {
+	common := d.s.Uniform(-amount, amount)
+	for i := range col {
+		j := d.s.Uniform(-amount, amount)
+		if name < numNeutral {
+			j = common + j/10
+		}
+		if name == 0 {
+			j = -j * j * 10
+		}
+		col[i] = clamp01(col[i] + float32(j))
+	}
+	return col
+}
+
+func fillColour(pix []float32, col [3]float32) {
+	for i := 0; i < len(pix); i += 3 {
+		pix[i], pix[i+1], pix[i+2] = col[0], col[1], col[2]
+	}
+}
+
+// put draws a thing: the square of its sprite with the given side, centred at (x, y), all as shares
+// of the picture's side.
+func (d *scene) put(t thing, x, y, side float64) {
+	flip := d.s.Bernoulli(.5) && t.sprite.mayFlip
+	var fill [3]float32
+	if t.sprite.plain {
+		fill = d.jitter(colours[t.colour].fill, t.colour, .05)
+	}
+	n := t.sprite.Size
+	d.sc.sprite = grow(d.sc.sprite, n*n*4)
+	t.sprite.planes(d.sc.sprite, t.colour, flip, fill)
+	k := float64(d.out.Size)
+	d.sc.over(d.out.Pix, d.out.Size, n, d.sc.sprite, float32((x-side/2)*k), float32((y-side/2)*k), float32(side*k))
+}
+
+// note records things in the sample.
+func (d *scene) note(kind string, count int, things ...thing) {
+	m := &d.out.Meta
+	m.Kind, m.Count = kind, count
+	for _, t := range things {
+		name := ""
+		if t.named >= 0 {
+			name = colours[t.named].name
+		}
+		m.Colours = append(m.Colours, name)
+		m.Styles = append(m.Styles, t.sprite.Style)
+		d.out.Concepts = append(d.out.Concepts, d.c.id[t.sprite.Concept])
+	}
+}
+
+func (d *scene) captioner() captioner { return captioner{s: d.s, bg: d.bg} }
+
+// plain is one sprite, upright and untouched, on pure white with its label as the caption.
+func (d *scene) plain() {
+	t := thing{sprite: d.pick(false), colour: -1, named: -1}
+	if t.sprite.plain {
+		t = d.dress(t.sprite)
+	}
+	fillColour(d.out.Pix, [3]float32{1, 1, 1})
+	d.out.Meta.Background = "white"
+	n := t.sprite.Size
+	d.sc.sprite = grow(d.sc.sprite, n*n*4)
+	var fill [3]float32
+	if t.colour >= 0 {
+		fill = colours[t.colour].fill
+	}
+	t.sprite.planes(d.sc.sprite, t.colour, false, fill)
+	k := float32(d.out.Size)
+	d.sc.over(d.out.Pix, d.out.Size, n, d.sc.sprite, .05*k, .05*k, .9*k)
+	d.note("plain", 1, t)
+	d.out.Caption = t.phrase()
+}
+
+func (d *scene) single() {
+	t := d.dress(d.pick(false))
+	d.fillGround(t)
+	side := d.s.Uniform(.65, .95)
+	slack := (1-side)/2 + .03
+	d.put(t, .5+d.s.Uniform(-slack, slack), .5+d.s.Uniform(-slack, slack), side)
+	d.note("single", 1, t)
+	d.out.Caption = d.captioner().single(t, "")
+}
+
+// places of a shape that the caption names, with the centre they stand for.
+var places = []struct {
+	words string
+	x, y  float64
+}{
+	{"in the middle", .5, .5}, {"at the top", .5, .22}, {"at the bottom", .5, .78}, {"on the left", .22, .5},
+	{"on the right", .78, .5}, {"in the top left corner", .22, .22}, {"in the top right corner", .78, .22},
+	{"in the bottom left corner", .22, .78}, {"in the bottom right corner", .78, .78},
+}
+
+// singleShape is one shape with its size and sometimes its place in words.
+func (d *scene) singleShape() {
+	t := d.dress(d.pick(true))
+	d.fillGround(t)
+	x, y, place := .5, .5, ""
+	side := d.s.Uniform(.45, .65)
+	switch d.s.IntN(3) {
+	case 0:
+		t.size, side = "small", d.s.Uniform(.22, .36)
+	case 1:
+		t.size, side = "big", d.s.Uniform(.78, .98)
+	}
+	if t.size != "big" {
+		p := places[d.s.IntN(len(places))]
+		if t.size == "" { // a middle-sized shape has less room
+			x, y = .5+(p.x-.5)*.75, .5+(p.y-.5)*.75
+		} else {
+			x, y = p.x, p.y
+		}
+		if d.s.Bernoulli(.6) {
+			place = p.words
+		}
+	}
+	d.put(t, x+d.s.Uniform(-.03, .03), y+d.s.Uniform(-.03, .03), side)
+	d.note("single", 1, t)
+	if d.s.Bernoulli(.4) {
+		t.size = ""
+	}
+	d.out.Caption = d.captioner().single(t, place)
+}
+
+// pair is two different things side by side or one above the other.
+func (d *scene) pair(shapes bool) {
+	first := d.pick(shapes)
+	second := d.pick(shapes)
+	for range 8 {
+		if second.Concept != first.Concept {
+			break
+		}
+		second = d.pick(shapes)
+	}
+	a, b := d.dress(first), d.dress(second)
+	d.fillGround(a, b)
+	how := "left"
+	if d.s.Bernoulli(.5) {
+		how = "above"
+	}
+	jitter := func(r float64) float64 { return d.s.Uniform(-r, r) }
+	for i, t := range []thing{a, b} {
+		along, across := .26+.48*float64(i)+jitter(.02), .5+jitter(.06)
+		side := d.s.Uniform(.42, .52)
+		if how == "left" {
+			d.put(t, along, across, side)
+		} else {
+			d.put(t, across, along, side)
+		}
+	}
+	d.out.Meta.Relation = how
+	d.note("pair", 2, a, b)
+	d.out.Caption = d.captioner().pair(a, b, how)
+}
+
+// layouts of several copies: centres and side.
+var layouts = [][]struct{ x, y, side float64 }{
+	{{.27, .5, .48}, {.73, .5, .48}},
+	{{.5, .27, .48}, {.5, .73, .48}},
+	{{.5, .27, .46}, {.27, .73, .46}, {.73, .73, .46}},
+	{{.19, .5, .34}, {.5, .5, .34}, {.81, .5, .34}},
+	{{.27, .27, .46}, {.73, .27, .46}, {.27, .73, .46}, {.73, .73, .46}},
+}
+
+// several is two to four copies of one countable thing.
+func (d *scene) several(shapes bool) {
+	sprite := d.pick(shapes)
+	for range 16 {
+		if sprite.count == countable {
+			break
+		}
+		sprite = d.pick(shapes)
+	}
+	if sprite.count != countable {
+		d.single()
+		return
+	}
+	t := d.dress(sprite)
+	d.fillGround(t)
+	layout := layouts[d.s.IntN(len(layouts))]
+	for _, p := range layout {
+		d.put(t, p.x+d.s.Uniform(-.02, .02), p.y+d.s.Uniform(-.02, .02), p.side*d.s.Uniform(.9, 1.05))
+	}
+	d.note("several", len(layout), t)
+	d.out.Caption = d.captioner().counted(t, len(layout))
+}
+
+// stableHash is a hash of a name that never changes: splits are made with it.
+func stableHash(name string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(strings.ToLower(name)))
+	v := h.Sum32() // FNV's low bits are weak for short names: finish as MurmurHash3 does
+	v ^= v >> 16
+	v *= 0x85ebca6b
+	v ^= v >> 13
+	v *= 0xc2b2ae35
+	return v ^ v>>16
+}
