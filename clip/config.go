@@ -1,0 +1,144 @@
+package clip
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The kinds of image tower.
+const (
+	ViT    = "vit"    // vision transformer
+	ResNet = "resnet" // OpenAI's ModifiedResNet with attention pooling
+	Conv   = "conv"   // smalti's small convolutional tower, to be trained on a CPU
+)
+
+// The activations of the transformers' MLPs.
+const (
+	QuickGELU = "quick_gelu" // x sigmoid(1.702 x), which OpenAI's weights want
+	GELU      = "gelu"       // the exact one, with erf
+)
+
+// Config says everything about a CLIP model but its weights.
+type Config struct {
+	Vision   Vision `json:"vision"`
+	Text     Text   `json:"text"`
+	EmbedDim int    `json:"embed_dim"` // D, width of the common space
+
+	Activation string     `json:"activation"` // of the transformers: QuickGELU or GELU
+	Mean       [3]float64 `json:"mean"`       // of RGB in [0,1], taken off before the image tower
+	Std        [3]float64 `json:"std"`        // divided by after that
+
+	// Vocab names the tokens of a trimmed vocabulary (see Vocab.Pack). Empty: the tokens are OpenAI's 49,408.
+	Vocab string `json:"vocab,omitempty"`
+}
+
+// Vision says what the image tower is. Fields that its kind does not name are zero.
+type Vision struct {
+	Kind      string `json:"kind"`                 // ViT, ResNet or Conv
+	ImageSize int    `json:"image_size"`           // S, the side of the square input in pixels
+	PatchSize int    `json:"patch_size,omitempty"` // ViT: side of a patch; divides S
+	Width     int    `json:"width,omitempty"`      // ViT: width of the transformer. ResNet: channels after the stem
+	Layers    int    `json:"layers,omitempty"`     // ViT: transformer blocks
+	Heads     int    `json:"heads,omitempty"`      // ViT: attention heads. ResNet: heads of the attention pooling
+	Blocks    []int  `json:"blocks,omitempty"`     // ResNet: bottlenecks of each of the four stages
+	Widths    []int  `json:"widths,omitempty"`     // Conv: channels of the stem and of each stage of half the size
+}
+
+// Text says what the text tower, a causal transformer, is.
+type Text struct {
+	ContextLength int `json:"context_length"` // tokens of a text with its start and end
+	VocabSize     int `json:"vocab_size"`
+	Width         int `json:"width"`
+	Heads         int `json:"heads"`
+	Layers        int `json:"layers"`
+}
+
+// ContextLength is the longest text in tokens, start and end included, of every published CLIP.
+const ContextLength = 77
+
+// Mean and standard deviation of RGB, in [0,1], that OpenAI's models were trained with.
+var (
+	openAIMean = [3]float64{0.48145466, 0.4578275, 0.40821073}
+	openAIStd  = [3]float64{0.26862954, 0.26130258, 0.27577711}
+)
+
+// ViTB32 is OpenAI's ViT-B/32, the model that most CLIP-guided painting was made with.
+func ViTB32() Config {
+	return Config{
+		Vision:   Vision{Kind: ViT, ImageSize: 224, PatchSize: 32, Width: 768, Layers: 12, Heads: 12},
+		Text:     Text{ContextLength: ContextLength, VocabSize: fullVocabSize, Width: 512, Heads: 8, Layers: 12},
+		EmbedDim: 512, Activation: QuickGELU, Mean: openAIMean, Std: openAIStd,
+	}
+}
+
+// RN50 is OpenAI's ResNet-50.
+func RN50() Config {
+	c := ViTB32()
+	c.Vision = Vision{Kind: ResNet, ImageSize: 224, Width: 64, Heads: 32, Blocks: []int{3, 4, 6, 3}}
+	c.EmbedDim = 1024
+	return c
+}
+
+// BuiltinV0 is the shape of the first built-in model: small enough to be trained on two CPU cores within the hour.
+// The vocabulary is trimmed to v.
+func BuiltinV0(v Vocab) Config {
+	return Config{
+		Vision:   Vision{Kind: Conv, ImageSize: 32, Widths: []int{24, 56, 112, 208}},
+		Text:     Text{ContextLength: ContextLength, VocabSize: v.Size(), Width: 128, Heads: 4, Layers: 1},
+		EmbedDim: 128, Activation: QuickGELU, Mean: [3]float64{0.5, 0.5, 0.5}, Std: [3]float64{0.5, 0.5, 0.5},
+		Vocab: v.Pack(),
+	}
+}
+
+// Validate says what is wrong with a config, all of it.
+func (c Config) Validate() error {
+	var errs []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	c.Vision.validate(need)
+	t := c.Text
+	need(t.ContextLength >= 2, "context_length is %d, want at least 2", t.ContextLength)
+	need(t.VocabSize >= 3, "vocab_size is %d, want at least 3", t.VocabSize)
+	need(t.Layers >= 1, "text layers is %d, want at least 1", t.Layers)
+	need(t.Heads >= 1 && t.Width >= 1 && t.Width%max(1, t.Heads) == 0, "text width %d is not a multiple of %d heads", t.Width, t.Heads)
+	need(c.EmbedDim >= 1, "embed_dim is %d, want at least 1", c.EmbedDim)
+	need(c.Activation == QuickGELU || c.Activation == GELU, "activation is %q, want %q or %q", c.Activation, QuickGELU, GELU)
+	for i, s := range c.Std {
+		need(s > 0, "std[%d] is %g, want above 0", i, s)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("clip config: %w", err)
+	}
+	return nil
+}
+
+func (v Vision) validate(need func(ok bool, format string, args ...any)) {
+	need(v.ImageSize >= 1 && v.ImageSize <= 4096, "image_size is %d, want 1 to 4096", v.ImageSize)
+	switch v.Kind {
+	case ViT:
+		need(v.PatchSize >= 1 && v.ImageSize%max(1, v.PatchSize) == 0, "image_size %d is not a multiple of patch_size %d", v.ImageSize, v.PatchSize)
+		need(v.Layers >= 1, "vision layers is %d, want at least 1", v.Layers)
+		need(v.Heads >= 1 && v.Width >= 1 && v.Width%max(1, v.Heads) == 0, "vision width %d is not a multiple of %d heads", v.Width, v.Heads)
+	case ResNet:
+		need(v.ImageSize%32 == 0, "image_size %d is not a multiple of 32", v.ImageSize)
+		need(len(v.Blocks) == 4, "a resnet tower has 4 stages, not %d", len(v.Blocks))
+		for i, n := range v.Blocks {
+			need(n >= 1, "stage %d has %d blocks, want at least 1", i+1, n)
+		}
+		need(v.Width >= 2 && v.Width%2 == 0, "resnet width is %d, want an even number", v.Width)
+		need(v.Heads >= 1 && 32*v.Width%max(1, v.Heads) == 0, "pooling width %d is not a multiple of %d heads", 32*v.Width, v.Heads)
+	case Conv:
+		need(len(v.Widths) >= 2, "a conv tower has at least 2 widths, not %d", len(v.Widths))
+		for i, w := range v.Widths {
+			need(w >= 1, "width %d is %d, want at least 1", i, w)
+		}
+		if n := len(v.Widths); n >= 2 && n < 14 {
+			need(v.ImageSize%(1<<(n-1)) == 0, "image_size %d does not halve %d times", v.ImageSize, n-1)
+		}
+	default:
+		need(false, "vision kind is %q, want %q, %q or %q", v.Kind, ViT, ResNet, Conv)
+	}
+}
