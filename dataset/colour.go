@@ -56,12 +56,16 @@ func colourIndex(name string) int {
 	return slices.IndexFunc(colours, func(c colour) bool { return c.name == name })
 }
 
-// colourWord is the first colour in a label, as an index, and the label without it.
-func colourWord(label string) (int, string) {
+// colourWord is the first colour in a label, as an index, or -1; noun is the label without it when it
+// leads ("red apple" is an apple), else the label itself ("man with red hair").
+func colourWord(label string) (c int, noun string) {
 	words := strings.Fields(label)
 	for i, w := range words {
 		if c := colourIndex(w); c >= 0 && len(words) > 1 {
-			return c, strings.Join(slices.Delete(words, i, i+1), " ")
+			if i == 0 {
+				return c, strings.Join(words[1:], " ")
+			}
+			return c, label
 		}
 	}
 	return -1, label

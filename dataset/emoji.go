@@ -124,7 +124,7 @@ func (o *EmojiOptions) fill() error {
 
 // recipe names everything that decides the content of the pack.
 func (o *EmojiOptions) recipe() string {
-	return fmt.Sprintf("emoji/1 size=%d limit=%d sharealike=%t tones=%t symbols=%t", o.Size, o.Limit, o.ShareAlike, o.Tones, o.Symbols)
+	return fmt.Sprintf("emoji/2 size=%d limit=%d sharealike=%t tones=%t symbols=%t", o.Size, o.Limit, o.ShareAlike, o.Tones, o.Symbols)
 }
 
 type emojiBuilder struct {

@@ -20,7 +20,7 @@ var irregularPlurals = map[string]string{
 	"knife": "knives", "loaf": "loaves", "elf": "elves", "shelf": "shelves", "scarf": "scarves", "half": "halves",
 	"wife": "wives", "thief": "thieves", "calf": "calves", "potato": "potatoes", "tomato": "tomatoes",
 	"mosquito": "mosquitoes", "volcano": "volcanoes", "hero": "heroes", "superhero": "superheroes",
-	"mango": "mangoes", "tornado": "tornadoes", "torpedo": "torpedoes", "echo": "echoes", "cactus": "cacti",
+	"buffalo": "buffaloes", "sheaf": "sheaves", "mango": "mangoes", "tornado": "tornadoes", "torpedo": "torpedoes", "echo": "echoes", "cactus": "cacti",
 	"octopus": "octopuses", "lotus": "lotuses", "bus": "buses", "merman": "mermen", "mermaid": "mermaids",
 	"snowman": "snowmen", "fireman": "firemen", "policeman": "policemen", "businessman": "businessmen",
 	"human": "humans", "axe": "axes", "sushi": "sushi", "dango": "dango", "yen": "yen", "ninja": "ninjas",
@@ -37,13 +37,19 @@ var (
 // massNouns are heads and whole labels without a plural.
 var massNouns = wordSet(`broccoli garlic bread flatbread butter salt rice spaghetti sushi sashimi popcorn bacon meat cheese sake ice
 	honey water wood fog rain snow lightning fire smoke coral money lacrosse badminton hockey cricket fencing
-	racing climbing boxing yarn thread soap lipstick graffiti camping bowling corn mate oden curry candy
+	racing climbing boxing yarn thread graffiti camping corn mate oden curry candy
 	luggage garlic ginger cash blood air wind custard falafel chocolate music knitting clothes underwear food
 	foggy fishing surfing skating equipment furniture arts liquid tea coffee milk hair massage construction headphone
 	cityscape sunrise sunset beach traffic pong football volleyball baseball softball basketball desert`)
 
 // countAnyway are labels whose last word is a mass noun but that count.
 var countAnyway = wordSet("candy volleyball baseball softball basketball football desert beach sunrise sunset cityscape coral lipstick soap candy")
+
+// uniqueLabels are names and set phrases that take no article and no plural.
+var uniqueLabels = map[string]bool{
+	"santa claus": true, "mrs. claus": true, "mount fuji": true, "thumbs up": true, "thumbs down": true,
+	"palms up together": true, "ping pong": true, "milky way": true, "hundred points": true,
+}
 
 // pluralLabels are labels that are plural as they stand.
 var pluralLabels = wordSet(`grapes cherries blueberries beans peanuts pancakes glasses sunglasses goggles scissors
@@ -56,7 +62,8 @@ var pluralLabels = wordSet(`grapes cherries blueberries beans peanuts pancakes g
 var linkWords = wordSet(`with of in on at without from to showing behind over under for wearing holding getting
 	riding walking running standing kneeling feeding lifting playing rowing bouncing taking climbing biking
 	swimming surfing golfing juggling bowing frowning pouting shrugging gesturing facepalming raising tipping
-	pointing facing cartwheeling mountain levitating blowing crossed`)
+	pointing facing cartwheeling mountain levitating blowing crossed
+	tilted fluttering hugging wrestling exhaling vomiting screaming shaking savoring increasing decreasing fencing nursing`)
 
 // split finds the head word of a noun phrase: words before it, the head, and the rest.
 func splitHead(phrase string) (before, head, after string) {
@@ -77,8 +84,11 @@ func splitHead(phrase string) (before, head, after string) {
 // numberOf says how a label counts.
 func numberOf(label string) number {
 	_, head, _ := splitHead(label)
+	first, _, _ := strings.Cut(label, " ")
 	switch {
-	case pluralLabels[head] || pluralLabels[label]:
+	case uniqueLabels[label]:
+		return massNoun
+	case first == "people" || first == "men" || first == "women" || pluralLabels[head] || pluralLabels[label]:
 		return pluralNoun
 	case strings.Contains(label, " and ") && !strings.Contains(label, " with "):
 		return massNoun // "nut and bolt": two things at once do not count
@@ -97,7 +107,7 @@ func singularInS(w string) bool {
 	return hasAnySuffix(w, "ss", "us", "is") || singularS[w]
 }
 
-var singularS = wordSet("santa claus gas lens atlas canvas christmas swiss hindus")
+var singularS = wordSet("claus rhinoceros gas lens atlas canvas christmas swiss hindus")
 
 // pluralWord is the English plural of one word.
 func pluralWord(w string) string {

@@ -27,6 +27,13 @@ var labelNames = map[string]string{
 	"wind face": "blowing wind", "locked": "padlock", "unlocked": "open padlock", "tennis": "tennis ball", "bowling": "bowling ball and pins",
 	"american football": "american football", "mate": "mate drink", "diya lamp": "oil lamp",
 	"clinking beer mugs": "two beer mugs", "camping": "tent at a campsite", "cooking": "frying pan with an egg",
+	"flower playing cards": "playing cards", "building construction": "construction site", "construction": "construction barrier",
+	"locked with key": "padlock with key", "locked with pen": "padlock with pen", "performing arts": "theater masks",
+	"rolling on the floor laughing": "rolling laughing face", "headphone": "headphones", "dizzy": "dizzy stars",
+	"dashing away": "puff of dust", "breast-feeding": "woman nursing baby", "foggy": "foggy city", "black nib": "fountain pen nib",
+	"night with stars": "city at night with stars", "mx claus": "santa claus", "collision": "explosion",
+	"light blue heart": "blue heart", "dotted line face": "face with dotted outline", "men wrestling": "men wrestling",
+	"speaker high volume": "speaker at high volume", "speaker medium volume": "speaker at medium volume", "speaker low volume": "speaker at low volume",
 	"globe showing europe-africa": "globe", "globe showing americas": "globe", "globe showing asia-australia": "globe",
 }
 
@@ -70,6 +77,10 @@ func cleanLabel(label string) string {
 var tagStop = wordSet(`ily adorbs lol rofl lmao omg wtf bff yolo smh fyi brb jk ty np gg ffs nsfw tfw xoxo
 	af bae imo dm ikr hmu gtfo idk ngl tbh rn ttyl tgif hbd obv def totes legit lit dope swag bruh yikes welp
 	meh ugh duh nah yeah yay yass slay savage stoked psych tmi thx pls sup yo aka rip woah whoa wow awesome
+	fml fosho ttfn wtv zzz litaf roflcopter roflmao haha hahaha hehe hehehe jel omw gtg dunno huh hmm nooo nope muah mwah tbt
+	woohoo whoops whew voip uhh uproar oops ooo eek ehh hey yum yummy yup twinsies tada sucks stinks shh rawr rad phew pga oof nosey
+	nooo meow litty kk jeez hbu gotta gotcha geez fleek eyeroll ding dah cya congrats boo bff bday bah awww aww argh absolutely aced
+	whatever where when what who why yes you not out over this there these things thing everyone always again
 	emoji symbol sign button face hundred tears joy lmfao bestie sus vibe vibes salty deets fam`)
 
 func wordSet(words string) map[string]bool {

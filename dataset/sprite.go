@@ -78,7 +78,7 @@ func (s *Sprite) measureColour() {
 
 // measurePaint decides whether recolouring changes enough of the sprite to be named after.
 func (s *Sprite) measurePaint() {
-	if s.Group == "people & body" || s.Group == "flags" || s.noun == "rainbow" {
+	if s.Group == "people & body" || s.Group == "flags" || s.noun == "rainbow" || s.wordColor >= 0 && s.noun == s.Label {
 		return
 	}
 	var all, changed float64
