@@ -1,0 +1,343 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/smalti/smalti/event"
+	"github.com/smalti/smalti/gx"
+)
+
+// Loop is one training run.
+type Loop struct {
+	Config Config
+	Recipe Recipe
+	Sink   event.Sink // may be nil
+	Dir    string     // the run's folder, which exists
+	Resume bool       // go on from the folder's checkpoint instead of starting
+	Warm   Values     // weights to start from instead of drawn ones; may hold a part of the model or more
+}
+
+// Result is what a run left.
+type Result struct {
+	Step     int                // finished steps
+	Finished bool               // all steps are done; false when the time given in Config.For was over
+	Decls    []gx.Decl          // the trained variables
+	EMA      Values             // their moving averages
+	Scores   map[string]float64 // the last evaluation, if the run finished
+}
+
+// run is a Loop at work.
+type run struct {
+	Loop
+	sink    event.Sink
+	workers []*worker
+	state   state
+	began   time.Time
+	window  meter
+}
+
+// Run trains until the last step, until the time is over, or until ctx is cancelled; in the last two cases it saves a
+// checkpoint first, and cancellation is returned as the context's error together with the Result so far. A loss or
+// gradient that is not finite ends the run with an error that wraps ErrNotFinite; the checkpoint before stays.
+func (l *Loop) Run(ctx context.Context) (res Result, err error) {
+	r := &run{Loop: *l}
+	if err := r.Config.Validate(); err != nil {
+		return Result{}, err
+	}
+	if !r.Resume && hasState(r.Dir) {
+		return Result{}, fmt.Errorf("train: %s: %w", r.Dir, ErrHasState)
+	}
+	if err := r.prepare(); err != nil {
+		return Result{}, err
+	}
+	if err := r.begin(ctx); err != nil {
+		return Result{}, err
+	}
+	j, err := openJournal(r.Dir, r.state.step)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	r.sink = event.Multi(j, r.Sink)
+	r.began = r.now()
+	return r.steps(ctx)
+}
+
+// prepare makes the workers and lays out the variables.
+func (r *run) prepare() error {
+	for range r.Config.workers() {
+		w, err := newWorker(r.Recipe)
+		if err != nil {
+			return err
+		}
+		r.workers = append(r.workers, w)
+	}
+	batch, err := r.Recipe.Batch(0, 0)
+	if err != nil {
+		return fmt.Errorf("train: first batch: %w", err)
+	}
+	trained, frozen, err := r.workers[0].decls(r.Recipe, batch)
+	if err != nil {
+		return err
+	}
+	decay := decays
+	if d, ok := r.Recipe.(Decayer); ok {
+		decay = d.Decays
+	}
+	r.state.flat = newFlat(trained, decay)
+	if s, ok := r.Recipe.(Stepper); ok {
+		r.state.memory = s.Memory()
+	}
+	for _, w := range r.workers {
+		if err := w.freeze(frozen, frozenOf(r.Recipe)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin fills the state: from the checkpoint, from a warm start, or by drawing.
+func (r *run) begin(ctx context.Context) error {
+	tell := event.Or(r.Sink)
+	if r.Resume {
+		used, newer, err := r.state.load(r.Dir)
+		if err != nil {
+			return err
+		}
+		if newer != nil {
+			tell.Emit(event.Event{Kind: event.Warning, Path: filepath.Join(r.Dir, used), Step: r.state.step,
+				Message: fmt.Sprintf("the newest checkpoint cannot be read (%v); the one before is used", newer)})
+		}
+		return nil
+	}
+	values, n, err := drawn(r.state.flat.decls, r.Config.Seed, r.Warm)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		tell.Emit(event.Event{Kind: event.Notice, Values: map[string]float64{"given": float64(n), "all": float64(len(values))},
+			Message: fmt.Sprintf("%d of %d variables start from the weights given", n, len(values))})
+	}
+	if s, ok := r.Recipe.(Starter); ok && n == 0 {
+		if err := s.Start(ctx, r.workers[0].engine, values); err != nil {
+			return fmt.Errorf("train: start: %w", err)
+		}
+	}
+	return r.state.fill(values)
+}
+
+// steps is the loop.
+func (r *run) steps(ctx context.Context) (Result, error) {
+	c := r.Config
+	r.sink.Emit(event.Event{Kind: event.Started, Step: r.state.step, Steps: c.Steps, Text: map[string]string{"recipe": r.Recipe.Name()},
+		Values: map[string]float64{"variables": float64(len(r.state.flat.value))}})
+	ahead := prefetch(ctx, r.Recipe, r.state.step, c.Steps, c.MicroBatches, 2*c.MicroBatches)
+	defer ahead.close()
+	r.window.restart(r.now())
+	saved := -1
+	for r.state.step < c.Steps {
+		if ctx.Err() != nil || r.late() {
+			return r.stop(ctx, saved)
+		}
+		if err := r.step(ahead); err != nil {
+			if ctx.Err() != nil {
+				return r.stop(ctx, saved)
+			}
+			return r.result(nil), err
+		}
+		n := r.state.step
+		if c.EvalEvery > 0 && n%c.EvalEvery == 0 && n < c.Steps {
+			if _, err := r.evaluate(ctx); err != nil && ctx.Err() == nil {
+				return r.result(nil), err
+			}
+		}
+		if c.SaveEvery > 0 && n%c.SaveEvery == 0 && n < c.Steps {
+			if err := r.save(); err != nil {
+				return r.result(nil), err
+			}
+			saved = n
+		}
+	}
+	if err := r.save(); err != nil {
+		return r.result(nil), err
+	}
+	ev, err := r.evaluate(ctx)
+	if err != nil {
+		return r.result(nil), err
+	}
+	r.sink.Emit(event.Event{Kind: event.Done, Step: c.Steps, Steps: c.Steps, Scores: ev.Scores, Seconds: r.now().Sub(r.began).Seconds()})
+	return r.result(ev.Scores), nil
+}
+
+// stop saves a run that ends before its last step.
+func (r *run) stop(ctx context.Context, saved int) (Result, error) {
+	if saved != r.state.step {
+		if err := r.save(); err != nil {
+			return r.result(nil), err
+		}
+	}
+	r.sink.Emit(event.Event{Kind: event.Notice, Step: r.state.step, Steps: r.Config.Steps, Message: "stopped before the last step; the state is saved"})
+	return r.result(nil), ctx.Err()
+}
+
+// step is one optimiser step.
+func (r *run) step(ahead *batches) error {
+	c, f := r.Config, r.state.flat
+	micros := make([][]Array, c.MicroBatches)
+	for i := range micros {
+		var err error
+		if micros[i], err = ahead.next(); err != nil {
+			return err
+		}
+	}
+	outs := gradients(r.workers, r.state.step, f, len(r.Recipe.Metrics()), micros)
+	sum, err := r.add(outs)
+	if err != nil {
+		return err
+	}
+	mean := 1 / float64(c.MicroBatches)
+	norm := f.norm(c.workers(), sum.grad) * mean
+	if bad := sum.loss + norm; math.IsNaN(bad) || math.IsInf(bad, 0) {
+		return fmt.Errorf("train: step %d: loss %g, norm of the gradient %g: %w; the last checkpoint is kept",
+			r.state.step+1, sum.loss*mean, norm, ErrNotFinite)
+	}
+	scale := mean
+	if c.ClipNorm > 0 && norm > c.ClipNorm {
+		scale *= c.ClipNorm / norm
+	}
+	f.update(c, r.state.step, sum.grad, scale)
+	r.state.step++
+	if s, ok := r.Recipe.(Stepper); ok {
+		extra := make([][]Array, len(outs))
+		for i := range outs {
+			extra[i] = outs[i].extra
+		}
+		if err := s.AfterStep(r.state.step, extra, Weights{f}); err != nil {
+			return fmt.Errorf("train: after step %d: %w", r.state.step, err)
+		}
+	}
+	r.report(sum, norm)
+	return nil
+}
+
+// add sums the micro-batches in their order, into the first.
+func (r *run) add(outs []gradient) (gradient, error) {
+	for _, g := range outs {
+		if g.err != nil {
+			return gradient{}, fmt.Errorf("train: step %d: %w", r.state.step+1, g.err)
+		}
+	}
+	sum := outs[0]
+	for _, g := range outs[1:] {
+		sum.loss += g.loss
+		for i := range sum.metrics {
+			sum.metrics[i] += g.metrics[i]
+		}
+		r.state.flat.each(r.Config.workers(), func(_ int, c chunk) {
+			into, from := sum.grad[c.from:c.to], g.grad[c.from:c.to]
+			for i := range into {
+				into[i] += from[i]
+			}
+		})
+	}
+	return sum, nil
+}
+
+// report gathers the figures of a step and emits their means every Config.ScalarsEvery steps.
+func (r *run) report(sum gradient, norm float64) {
+	c, n := r.Config, r.state.step
+	mean := 1 / float64(c.MicroBatches)
+	r.window.add("loss", sum.loss*mean)
+	r.window.add("gradient_norm", norm)
+	for i, name := range r.Recipe.Metrics() {
+		r.window.add(name, sum.metrics[i]*mean)
+	}
+	if n%c.ScalarsEvery != 0 && n != c.Steps {
+		return
+	}
+	values := r.window.means()
+	values["lr"] = c.Rate(n - 1)
+	values["images"] = float64(n * c.MicroBatches * c.BatchSize)
+	if s := r.now().Sub(r.window.since).Seconds(); s > 0 {
+		values["images_per_second"] = float64(r.window.steps*c.MicroBatches*c.BatchSize) / s
+	}
+	r.sink.Emit(event.Event{Kind: event.Scalars, Step: n, Steps: c.Steps, Loss: values["loss"], Values: values,
+		Seconds: r.now().Sub(r.began).Seconds()})
+	r.window.restart(r.now())
+}
+
+// evaluate judges the moving average of the weights. Its time does not count as training speed.
+func (r *run) evaluate(ctx context.Context) (Evaluation, error) {
+	before := r.now()
+	ev, err := r.Recipe.Evaluate(ctx, r.workers[0].engine, r.state.flat.values(r.state.flat.ema))
+	if err != nil {
+		return Evaluation{}, fmt.Errorf("train: evaluate after step %d: %w", r.state.step, err)
+	}
+	r.window.since = r.window.since.Add(r.now().Sub(before))
+	n := r.state.step
+	r.sink.Emit(event.Event{Kind: event.Scalars, Step: n, Steps: r.Config.Steps, Scores: ev.Scores})
+	if ev.Sheet != nil {
+		r.sink.Emit(event.Event{Kind: event.Samples, Step: n, Steps: r.Config.Steps, Picture: ev.Sheet})
+	}
+	return ev, nil
+}
+
+func (r *run) save() error {
+	if err := r.state.save(r.Dir); err != nil {
+		return fmt.Errorf("train: checkpoint: %w", err)
+	}
+	r.sink.Emit(event.Event{Kind: event.Checkpoint, Step: r.state.step, Path: filepath.Join(r.Dir, StateFile)})
+	return nil
+}
+
+func (r *run) result(scores map[string]float64) Result {
+	f := r.state.flat
+	return Result{Step: r.state.step, Finished: r.state.step >= r.Config.Steps, Decls: f.decls, EMA: f.values(f.ema), Scores: scores}
+}
+
+func (r *run) now() time.Time {
+	if r.Config.Now == nil {
+		return time.Time{}
+	}
+	return r.Config.Now()
+}
+
+func (r *run) late() bool { return r.Config.For > 0 && r.now().Sub(r.began) >= r.Config.For }
+
+// meter averages named figures since its last restart.
+type meter struct {
+	sums  map[string]float64
+	steps int
+	since time.Time
+}
+
+func (m *meter) restart(now time.Time) { *m = meter{sums: map[string]float64{}, since: now} }
+
+func (m *meter) add(name string, x float64) {
+	if name == "loss" {
+		m.steps++
+	}
+	m.sums[name] += x
+}
+
+func (m *meter) means() map[string]float64 {
+	out := make(map[string]float64, len(m.sums))
+	for k, v := range m.sums {
+		out[k] = v / float64(m.steps)
+	}
+	return out
+}
+
+// openDir makes a run's folder.
+func openDir(dir string) error {
+	if dir == "" {
+		return errors.New("train: no folder for the run given")
+	}
+	return os.MkdirAll(dir, 0o777)
+}
