@@ -96,7 +96,7 @@ func (c Codec) middle(v *gx.Vars, x *graph.Node) *graph.Node {
 }
 
 func (c Codec) finish(v *gx.Vars, x *graph.Node, out int) *graph.Node {
-	x = SiLU(GroupNorm(v.In("norm_out"), x, c.Groups, codecEps))
+	x = gx.SiLU(GroupNorm(v.In("norm_out"), x, c.Groups, codecEps))
 	return Conv(v.In("conv_out"), x, out, 3, 1, 1, true)
 }
 
@@ -104,9 +104,9 @@ func (c Codec) finish(v *gx.Vars, x *graph.Node, out int) *graph.Node {
 // convolution nin_shortcut when out differs from c.
 func ResnetBlock(v *gx.Vars, x *graph.Node, out, groups int) *graph.Node {
 	n, h, w, c := dims4(x)
-	y := SiLU(GroupNorm(v.In("norm1"), x, groups, codecEps))
+	y := gx.SiLU(GroupNorm(v.In("norm1"), x, groups, codecEps))
 	y = Conv(v.In("conv1"), y, out, 3, 1, 1, true)
-	y = SiLU(GroupNorm(v.In("norm2"), y, groups, codecEps))
+	y = gx.SiLU(GroupNorm(v.In("norm2"), y, groups, codecEps))
 	y = Conv(v.In("conv2"), y, out, 3, 1, 1, true)
 	if c != out {
 		x = Conv(v.In("nin_shortcut"), x, out, 1, 1, 0, true)
@@ -118,14 +118,14 @@ func ResnetBlock(v *gx.Vars, x *graph.Node, out, groups int) *graph.Node {
 
 // Upsample repeats each pixel 2x2 times and convolves: x [n,h,w,c] -> [n,2h,2w,c]. Variable: conv.
 func Upsample(v *gx.Vars, x *graph.Node) *graph.Node {
-	return Conv(v.In("conv"), upsampleNearest(x, 2), x.Shape().Dimensions[3], 3, 1, 1, true)
+	return Conv(v.In("conv"), gx.UpsampleNearest(x, 2), x.Shape().Dimensions[3], 3, 1, 1, true)
 }
 
 // Downsample halves a picture by a 3x3 convolution of stride 2, padded by one row below and one column on the right, as
 // taming does it: x [n,h,w,c] -> [n,h/2,w/2,c]. h and w must be even. Variable: conv.
 func Downsample(v *gx.Vars, x *graph.Node) *graph.Node {
 	n, h, w, c := dims4(x)
-	y := convPads(v.In("conv"), x, c, 3, 2, [2][2]int{{0, 1}, {0, 1}}, true)
+	y := convWith(v.In("conv"), x, c, 3, gx.ConvOptions{Stride: 2, Pad: [2][2]int{{0, 1}, {0, 1}}}, true)
 	y.AssertDims(n, h/2, w/2, c)
 	return y
 }

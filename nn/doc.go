@@ -4,7 +4,7 @@
 //
 // A block is a function over gx.Vars: it declares its variables below the view it is given, with PyTorch's default
 // initialisation, and the names are those of the reference implementations ("weight", "bias", "norm1.weight", ...).
-// What needs no weights (Attention, SiLU) takes none.
+// Arithmetic that needs no weights is gx's.
 //
 // Letters in comments: n batch, h and w rows and columns, c channels, s sequence length, d width of a head.
 // Pictures are NHWC, sequences [n,s,c].
