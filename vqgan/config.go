@@ -52,8 +52,8 @@ func (c Config) Channels() int { return c.EmbedDim }
 // NumCodes is the size of the codebook.
 func (c Config) NumCodes() int { return c.NEmbed }
 
-// codec is the encoder and decoder without the quantiser.
-func (c Config) codec() nn.Codec {
+// Codec is the encoder and decoder without the quantiser.
+func (c Config) Codec() nn.Codec {
 	return nn.Codec{Ch: c.Ch, Mult: c.ChMult, ResBlocks: c.NumResBlocks, Attn: c.Attn, MidAttn: c.MidAttn, Groups: c.Groups, In: 3, Out: 3, Z: c.ZChannels}
 }
 

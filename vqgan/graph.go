@@ -12,12 +12,12 @@ import (
 // EncodeGraph maps pictures to vectors before quantisation: x [n,H,W,3] in [-1,1] -> [n,h,w,e]. H and W must be
 // multiples of f. With L2 the vectors are not normalised yet: QuantiseGraph does it.
 func (c Config) EncodeGraph(v *gx.Vars, x *graph.Node) *graph.Node {
-	return nn.Conv(v.In("quant_conv"), c.codec().Encode(v.In("encoder"), x), c.EmbedDim, 1, 1, 0, true)
+	return nn.Conv(v.In("quant_conv"), c.Codec().Encode(v.In("encoder"), x), c.EmbedDim, 1, 1, 0, true)
 }
 
 // DecodeGraph maps codes' vectors to pictures: zq [n,h,w,e] -> [n,H,W,3], nominally in [-1,1] but not clamped.
 func (c Config) DecodeGraph(v *gx.Vars, zq *graph.Node) *graph.Node {
-	return c.codec().Decode(v.In("decoder"), c.postQuant(v, zq))
+	return c.Codec().Decode(v.In("decoder"), c.postQuant(v, zq))
 }
 
 func (c Config) postQuant(v *gx.Vars, zq *graph.Node) *graph.Node {

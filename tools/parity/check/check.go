@@ -16,7 +16,9 @@ type Checker func(f *golden.Fixture, r *golden.Report) error
 
 // checkers maps the kind of a fixture to its checker.
 var checkers = map[string]Checker{
-	"nn_ops": nnOps,
+	"nn_ops":   nnOps,
+	"vqgan":    vqganModel,
+	"gumbelvq": gumbelModel,
 }
 
 // ErrNoChecker marks a kind of fixture that smalti has no model for yet.
