@@ -30,7 +30,7 @@ var colours = []colour{
 	{"black", [3]float32{.08, .08, .08}, [3]float32{.05, .05, .05}, 0, .15, 0, .28, 0},
 	{"gray", [3]float32{.74, .74, .74}, [3]float32{.5, .5, .5}, 0, .03, 0, .55, .15},
 	{"red", [3]float32{.90, .32, .32}, [3]float32{.87, .12, .14}, 0 / 360., 1, .72, .92, .05},
-	{"orange", [3]float32{1, .70, .39}, [3]float32{.98, .55, .08}, 29 / 360., 1, .75, .70, .30},
+	{"orange", [3]float32{1, .70, .39}, [3]float32{.98, .55, .08}, 29 / 360., 1, .75, .46, .53},
 	{"yellow", [3]float32{1, .90, .47}, [3]float32{.99, .85, .10}, 50 / 360., 1, .68, .60, .40},
 	{"green", [3]float32{.51, .78, .47}, [3]float32{.15, .65, .22}, 125 / 360., 1, .60, .90, 0},
 	{"blue", [3]float32{.47, .70, 1}, [3]float32{.12, .35, .90}, 218 / 360., 1, .68, .95, .05},
@@ -87,11 +87,16 @@ func classify(r, g, b float32) int {
 		return 2 // gray
 	case s < .25:
 		return -1
-	case deg < 14 || deg >= 348:
+	case deg < 12 || deg >= 348:
 		if v > .85 && s < .55 {
 			return 9 // pink
 		}
+		if v < .5 || s < .5 {
+			return -1 // maroon, brown, skin
+		}
 		return 3 // red
+	case deg < 20 && v >= .72:
+		return -1 // between red and orange
 	case deg < 41:
 		if v < .72 {
 			return 10 // brown

@@ -211,7 +211,7 @@ func (d *scene) dress(s *Sprite) thing {
 	switch {
 	case recolour && s.paintable && to != s.lookColor && to != s.wordColor:
 		t.colour, t.named = to, to
-	case s.wordColor < 0 && s.lookColor >= 0 && say:
+	case s.wordColor < 0 && s.lookColor >= 0 && say && s.Group != "people & body":
 		t.named = s.lookColor
 	}
 	return t
