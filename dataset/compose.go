@@ -119,7 +119,8 @@ func groupWeight(s *Sprite) float64 {
 	return 1
 }
 
-// Concepts are the names of all concepts, sorted; Sample.Concepts indexes them.
+// Concepts are the names of this composer's concepts (its sprites' and the shapes'), sorted;
+// Sample.Concepts indexes them. Composers of different sprites number differently: compare names.
 func (c *Composer) Concepts() []string { return c.concepts }
 
 // Sprites are the sprites the composer draws from, without shapes.
@@ -302,19 +303,35 @@ func (d *scene) plain() {
 	if t.sprite.plain {
 		t = d.dress(t.sprite)
 	}
-	fillColour(d.out.Pix, [3]float32{1, 1, 1})
 	d.out.Meta.Background = "white"
+	drawPlain(d.sc, d.out.Pix, d.out.Size, t)
+	d.note("plain", 1, t)
+	d.out.Caption = t.phrase()
+}
+
+func drawPlain(sc *scratch, pix []float32, size int, t thing) {
+	fillColour(pix, [3]float32{1, 1, 1})
 	n := t.sprite.Size
-	d.sc.sprite = grow(d.sc.sprite, n*n*4)
+	sc.sprite = grow(sc.sprite, n*n*4)
 	var fill [3]float32
 	if t.colour >= 0 {
 		fill = colours[t.colour].fill
 	}
-	t.sprite.planes(d.sc.sprite, t.colour, false, fill)
-	k := float32(d.out.Size)
-	d.sc.over(d.out.Pix, d.out.Size, n, d.sc.sprite, .05*k, .05*k, .9*k)
-	d.note("plain", 1, t)
-	d.out.Caption = t.phrase()
+	t.sprite.planes(sc.sprite, t.colour, false, fill)
+	k := float32(size)
+	sc.over(pix, size, n, sc.sprite, .05*k, .05*k, .9*k)
+}
+
+// Plain draws one given sprite upright on white (a shape in black), size*size*3 values as in a Sample,
+// and names it as a composer would: what retrieval is measured on.
+func Plain(s *Sprite, size int) (pix []float32, caption string) {
+	t := thing{sprite: s, colour: -1, named: -1}
+	if s.plain {
+		t.colour, t.named = colourIndex("black"), colourIndex("black")
+	}
+	pix = make([]float32, size*size*3)
+	drawPlain(new(scratch), pix, size, t)
+	return pix, t.phrase()
 }
 
 func (d *scene) single() {

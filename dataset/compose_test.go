@@ -363,6 +363,18 @@ func TestAugmentBatchDoesNotDependOnGoroutines(t *testing.T) {
 	}
 }
 
+func TestPlain(t *testing.T) {
+	pix, caption := Plain(disc("red apple", "red apple", "noto", 220, 25, 30), 32)
+	mid := pix[(16*32+16)*3:]
+	if caption != "a red apple" || classify(pix[0], pix[1], pix[2]) != 0 || classify(mid[0], mid[1], mid[2]) != colourIndex("red") {
+		t.Errorf("plain %q: corner %v, middle %v", caption, pix[:3], mid[:3])
+	}
+	c := mustCompose(t, []*Sprite{disc("red apple", "red apple", "noto", 220, 25, 30)}, ComposeOptions{Plain: true})
+	if s := c.Sample(1, 2, 3, 32); !slices.Equal(s.Pix, pix) || s.Caption != caption || s.Meta.Kind != "plain" {
+		t.Errorf("a plain composer gives %q, not the plain picture", s.Caption)
+	}
+}
+
 func TestComposerRefusesNothing(t *testing.T) {
 	if _, err := NewComposer(nil, ComposeOptions{}); err == nil {
 		t.Error("a composer of nothing was made")

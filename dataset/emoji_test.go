@@ -243,3 +243,14 @@ func TestBuildEmojiRefuses(t *testing.T) {
 		t.Errorf("without tools: %v", err)
 	}
 }
+
+func TestExecCommandReportsTheTool(t *testing.T) {
+	out, err := execCommand(context.Background(), command{name: "sh", args: []string{"-c", "cat"}, stdin: []byte("in")})
+	if err != nil || string(out) != "in" {
+		t.Errorf("cat gives %q, %v", out, err)
+	}
+	_, err = execCommand(context.Background(), command{name: "sh", args: []string{"-c", "echo first >&2; echo reason >&2; exit 3"}})
+	if err == nil || !strings.Contains(err.Error(), "reason") || strings.Contains(err.Error(), "first") {
+		t.Errorf("a failing tool gives %v, want its last line", err)
+	}
+}
