@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"fmt"
+
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/smalti/smalti/gx"
@@ -21,10 +23,20 @@ type Codec struct {
 	In, Out   int    // channels of the pictures, 3 for RGB
 	Z         int    // channels of the latent
 	DoubleZ   bool   // the encoder puts out 2 Z channels (mean and log variance)
+
+	Seen func(block string, y *graph.Node) // told the output of each block as the graph is built; may be nil
 }
 
 // Factor is by how much the encoder shrinks a side.
 func (c Codec) Factor() int { return 1 << (len(c.Mult) - 1) }
+
+// seen tells Seen about the output of a block, whose name is formatted as by fmt.Sprintf, and returns it.
+func (c Codec) seen(y *graph.Node, format string, args ...any) *graph.Node {
+	if c.Seen != nil {
+		c.Seen(fmt.Sprintf(format, args...), y)
+	}
+	return y
+}
 
 func (c Codec) attn(level int) bool { return level < len(c.Attn) && c.Attn[level] }
 
@@ -37,19 +49,19 @@ func (c Codec) Encode(v *gx.Vars, x *graph.Node) *graph.Node {
 	if height%f != 0 || width%f != 0 {
 		panicf("encoder: %dx%d is not a multiple of %d", width, height, f)
 	}
-	y := Conv(v.In("conv_in"), x, c.Ch, 3, 1, 1, true)
+	y := c.seen(Conv(v.In("conv_in"), x, c.Ch, 3, 1, 1, true), "conv_in")
 	for i, m := range c.Mult {
-		level := v.In("down.%d", i)
-		y = c.level(level, y, c.Ch*m, c.ResBlocks, c.attn(i))
+		name := fmt.Sprintf("down.%d", i)
+		y = c.level(v, name, y, c.Ch*m, c.ResBlocks, c.attn(i))
 		if i < len(c.Mult)-1 {
-			y = Downsample(level.In("downsample"), y)
+			y = c.seen(Downsample(v.In("%s.downsample", name), y), "%s.downsample", name)
 		}
 	}
 	z := c.Z
 	if c.DoubleZ {
 		z *= 2
 	}
-	y = c.finish(v, c.middle(v.In("mid"), y), z)
+	y = c.finish(v, c.middle(v, y), z)
 	y.AssertDims(n, height/f, width/f, z)
 	return y
 }
@@ -60,13 +72,13 @@ func (c Codec) Decode(v *gx.Vars, z *graph.Node) *graph.Node {
 	n, height, width, _ := dims4(z)
 	z.AssertDims(n, height, width, c.Z)
 	last := len(c.Mult) - 1
-	y := Conv(v.In("conv_in"), z, c.Ch*c.Mult[last], 3, 1, 1, true)
-	y = c.middle(v.In("mid"), y)
+	y := c.seen(Conv(v.In("conv_in"), z, c.Ch*c.Mult[last], 3, 1, 1, true), "conv_in")
+	y = c.middle(v, y)
 	for i := last; i >= 0; i-- {
-		level := v.In("up.%d", i)
-		y = c.level(level, y, c.Ch*c.Mult[i], c.ResBlocks+1, c.attn(i))
+		name := fmt.Sprintf("up.%d", i)
+		y = c.level(v, name, y, c.Ch*c.Mult[i], c.ResBlocks+1, c.attn(i))
 		if i > 0 {
-			y = Upsample(level.In("upsample"), y)
+			y = c.seen(Upsample(v.In("%s.upsample", name), y), "%s.upsample", name)
 		}
 	}
 	y = c.finish(v, y, c.Out)
@@ -76,11 +88,11 @@ func (c Codec) Decode(v *gx.Vars, z *graph.Node) *graph.Node {
 }
 
 // level is a run of residual blocks, each followed by attention if the level has it.
-func (c Codec) level(v *gx.Vars, x *graph.Node, out, blocks int, attn bool) *graph.Node {
+func (c Codec) level(v *gx.Vars, name string, x *graph.Node, out, blocks int, attn bool) *graph.Node {
 	for j := range blocks {
-		x = ResnetBlock(v.In("block.%d", j), x, out, c.Groups)
+		x = c.seen(ResnetBlock(v.In("%s.block.%d", name, j), x, out, c.Groups), "%s.block.%d", name, j)
 		if attn {
-			x = AttentionBlock(v.In("attn.%d", j), x, c.Groups)
+			x = c.seen(AttentionBlock(v.In("%s.attn.%d", name, j), x, c.Groups), "%s.attn.%d", name, j)
 		}
 	}
 	return x
@@ -88,16 +100,16 @@ func (c Codec) level(v *gx.Vars, x *graph.Node, out, blocks int, attn bool) *gra
 
 func (c Codec) middle(v *gx.Vars, x *graph.Node) *graph.Node {
 	out := x.Shape().Dimensions[3]
-	x = ResnetBlock(v.In("block_1"), x, out, c.Groups)
+	x = c.seen(ResnetBlock(v.In("mid.block_1"), x, out, c.Groups), "mid.block_1")
 	if c.MidAttn {
-		x = AttentionBlock(v.In("attn_1"), x, c.Groups)
+		x = c.seen(AttentionBlock(v.In("mid.attn_1"), x, c.Groups), "mid.attn_1")
 	}
-	return ResnetBlock(v.In("block_2"), x, out, c.Groups)
+	return c.seen(ResnetBlock(v.In("mid.block_2"), x, out, c.Groups), "mid.block_2")
 }
 
 func (c Codec) finish(v *gx.Vars, x *graph.Node, out int) *graph.Node {
-	x = gx.SiLU(GroupNorm(v.In("norm_out"), x, c.Groups, codecEps))
-	return Conv(v.In("conv_out"), x, out, 3, 1, 1, true)
+	x = c.seen(gx.SiLU(GroupNorm(v.In("norm_out"), x, c.Groups, codecEps)), "norm_out")
+	return c.seen(Conv(v.In("conv_out"), x, out, 3, 1, 1, true), "conv_out")
 }
 
 // ResnetBlock is taming's residual block: x [n,h,w,c] -> [n,h,w,out]. Variables: norm1, conv1, norm2, conv2, and a 1x1

@@ -12,7 +12,11 @@ import (
 // EncodeGraph maps pictures to vectors before quantisation: x [n,H,W,3] in [-1,1] -> [n,h,w,e]. H and W must be
 // multiples of f. With L2 the vectors are not normalised yet: QuantiseGraph does it.
 func (c Config) EncodeGraph(v *gx.Vars, x *graph.Node) *graph.Node {
-	return nn.Conv(v.In("quant_conv"), c.Codec().Encode(v.In("encoder"), x), c.EmbedDim, 1, 1, 0, true)
+	return c.quantConv(v, c.Codec().Encode(v.In("encoder"), x))
+}
+
+func (c Config) quantConv(v *gx.Vars, enc *graph.Node) *graph.Node {
+	return nn.Conv(v.In("quant_conv"), enc, c.EmbedDim, 1, 1, 0, true)
 }
 
 // DecodeGraph maps codes' vectors to pictures: zq [n,h,w,e] -> [n,H,W,3], nominally in [-1,1] but not clamped.
