@@ -1,0 +1,4 @@
+package vqgan
+
+// FromDiffusers gives the tests the name table.
+var FromDiffusers = fromDiffusers
