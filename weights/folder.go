@@ -3,6 +3,7 @@ package weights
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -94,14 +95,15 @@ func (f *File) addShard(dir, name string, want map[string]string) error {
 	if name != filepath.Base(name) || !filepath.IsLocal(name) {
 		return formatf("shard index: %q is not the name of a file in the same folder", name)
 	}
-	shard, err := Open(filepath.Join(dir, name))
+	m, err := openMapping(filepath.Join(dir, name))
 	if err != nil {
-		return formatf("shard index: %w", err)
+		return fmt.Errorf("shard index: %s: %w", name, err)
+	}
+	shard, err := own(m) // knows no indexes, so an index cannot name itself
+	if err != nil {
+		return formatf("shard index: %s: %w", name, err)
 	}
 	f.closers = append(f.closers, shard)
-	if shard.format == Sharded {
-		return formatf("shard index: %s is an index itself", name)
-	}
 	for _, n := range shard.names {
 		if want[n] != name {
 			return formatf("shard index: %s holds tensor %q, which the index does not place there", name, n)

@@ -68,6 +68,11 @@ func open(path string) (*File, error) {
 		defer m.Close()
 		return openIndex(path, m.data)
 	}
+	return own(m)
+}
+
+// own reads a mapping, which the File, or in case of an error nobody, keeps open.
+func own(m *mapping) (*File, error) {
 	f, err := read(m)
 	if err != nil {
 		m.Close()
