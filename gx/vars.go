@@ -38,26 +38,41 @@ func (l Layout) FileDims(dims []int) []int {
 
 // FromFile reorders an array in the file's layout into the graph's; dims is the shape in the graph.
 func (l Layout) FromFile(data []float32, dims []int) []float32 {
-	return l.reorder(data, dims, func(dst, src []float32, graphAt, fileAt int) { dst[graphAt] = src[fileAt] })
-}
-
-// ToFile is the inverse of FromFile.
-func (l Layout) ToFile(data []float32, dims []int) []float32 {
-	return l.reorder(data, dims, func(dst, src []float32, graphAt, fileAt int) { dst[fileAt] = src[graphAt] })
-}
-
-func (l Layout) reorder(data []float32, dims []int, move func(dst, src []float32, graphAt, fileAt int)) []float32 {
 	if l == Plain {
 		return data
 	}
 	out := make([]float32, len(data))
-	if l == Linear {
+	l.FromFileInto(out, data, dims)
+	return out
+}
+
+// FromFileInto is FromFile into an array of the caller's, which may not overlap data.
+func (l Layout) FromFileInto(dst, data []float32, dims []int) {
+	l.reorder(dst, data, dims, func(dst, src []float32, graphAt, fileAt int) { dst[graphAt] = src[fileAt] })
+}
+
+// ToFile is the inverse of FromFile.
+func (l Layout) ToFile(data []float32, dims []int) []float32 {
+	if l == Plain {
+		return data
+	}
+	out := make([]float32, len(data))
+	l.reorder(out, data, dims, func(dst, src []float32, graphAt, fileAt int) { dst[fileAt] = src[graphAt] })
+	return out
+}
+
+func (l Layout) reorder(out, data []float32, dims []int, move func(dst, src []float32, graphAt, fileAt int)) {
+	switch l {
+	case Plain:
+		copy(out, data)
+		return
+	case Linear:
 		for i := range dims[0] {
 			for o := range dims[1] {
 				move(out, data, i*dims[1]+o, o*dims[0]+i)
 			}
 		}
-		return out
+		return
 	}
 	taps, in, outs := dims[0]*dims[1], dims[2], dims[3]
 	for tap := range taps {
@@ -71,7 +86,6 @@ func (l Layout) reorder(data []float32, dims []int, move func(dst, src []float32
 			}
 		}
 	}
-	return out
 }
 
 // Init is how a variable starts when it is trained from nothing. The zero value is zeros.

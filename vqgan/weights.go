@@ -73,8 +73,9 @@ func Read(e *engine.Engine, f *weights.File, cfg *Config) (Config, engine.Tensor
 		if err != nil {
 			return err
 		}
-		values[d.Name] = tensors.FromFlatDataAndDimensions(d.Layout.FromFile(data, d.Dims), d.Dims...)
-		return nil
+		x := tensors.FromShape(d.Shape())
+		values[d.Name] = x
+		return tensors.MutableFlatData(x, func(flat []float32) { d.Layout.FromFileInto(flat, data, d.Dims) })
 	})
 	if err != nil {
 		return Config{}, nil, err
