@@ -3,7 +3,9 @@ package clip
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
+	"container/heap"
 	_ "embed"
 	"fmt"
 	"strings"
@@ -100,37 +102,79 @@ func (b *bpe) bytes() map[string]int32 {
 	return symbols
 }
 
-// word encodes the bytes of a word, which is not empty.
+// word encodes the bytes of a word, which is not empty: of all neighbours that have a merge, those of the first merge
+// are joined, from the left, and so on. Because a merge joins only tokens of earlier merges, what a join makes possible
+// comes later, and a queue of the merges possible gives the same as looking at all neighbours again for each.
 func (b *bpe) word(w string) []int32 {
-	out := make([]int32, len(w))
+	j := joiner{tokens: make([]int32, len(w)), next: make([]int, len(w)), prev: make([]int, len(w)), bpe: b}
 	for i := range len(w) {
-		out[i] = b.byteToken[w[i]]
+		j.tokens[i], j.next[i], j.prev[i] = b.byteToken[w[i]], i+1, i-1
 	}
-	out[len(out)-1] += 256
-	for len(out) > 1 {
-		best := int32(startToken)
-		for i := range len(out) - 1 {
-			if t, ok := b.merges[[2]int32{out[i], out[i+1]}]; ok && t < best {
-				best = t
-			}
-		}
-		if best == startToken {
-			break
-		}
-		pair := b.parts[best-byteTokens]
-		n := 0
-		for i := 0; i < len(out); i++ {
-			t := out[i]
-			if i+1 < len(out) && t == pair[0] && out[i+1] == pair[1] {
-				t = best
-				i++
-			}
-			out[n] = t
-			n++
-		}
-		out = out[:n]
+	j.tokens[len(w)-1] += 256
+	for i := range len(w) {
+		j.offer(i)
+	}
+	for j.Len() > 0 {
+		j.join(heap.Pop(&j).(merge))
+	}
+	out := j.tokens[:0]
+	for i := 0; i < len(w); i = j.next[i] {
+		out = append(out, j.tokens[i]) // never overtakes i
 	}
 	return out
+}
+
+// joiner is a word while it is encoded: tokens in a list by position, of which some were joined to the one before.
+type joiner struct {
+	tokens     []int32 // -1 where joined
+	next, prev []int
+	possible   []merge // heap
+	bpe        *bpe
+}
+
+// merge is the token that the ones at a position and after it become.
+type merge struct {
+	token int32
+	at    int
+}
+
+// offer queues the merge of the tokens at i and after it, if there is one.
+func (j *joiner) offer(i int) {
+	if i < 0 || j.next[i] >= len(j.tokens) {
+		return
+	}
+	if t, ok := j.bpe.merges[[2]int32{j.tokens[i], j.tokens[j.next[i]]}]; ok {
+		heap.Push(j, merge{t, i})
+	}
+}
+
+// join does a merge, unless one of its tokens has been joined otherwise since it was queued.
+func (j *joiner) join(m merge) {
+	pair := j.bpe.parts[m.token-byteTokens]
+	i, k := m.at, j.next[m.at]
+	if j.tokens[i] != pair[0] || k >= len(j.tokens) || j.tokens[k] != pair[1] {
+		return
+	}
+	j.tokens[i], j.tokens[k] = m.token, -1
+	j.next[i] = j.next[k]
+	if n := j.next[k]; n < len(j.tokens) {
+		j.prev[n] = i
+	}
+	j.offer(j.prev[i])
+	j.offer(i)
+}
+
+func (j *joiner) Len() int { return len(j.possible) }
+func (j *joiner) Less(a, b int) bool {
+	x, y := j.possible[a], j.possible[b]
+	return cmp.Or(cmp.Compare(x.token, y.token), cmp.Compare(x.at, y.at)) < 0
+}
+func (j *joiner) Swap(a, b int) { j.possible[a], j.possible[b] = j.possible[b], j.possible[a] }
+func (j *joiner) Push(x any)    { j.possible = append(j.possible, x.(merge)) }
+func (j *joiner) Pop() any {
+	last := j.possible[len(j.possible)-1]
+	j.possible = j.possible[:len(j.possible)-1]
+	return last
 }
 
 // endsWord reports whether a token of the full vocabulary is at the end of a word.

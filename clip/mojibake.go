@@ -70,12 +70,14 @@ func rereadParts(s string) string {
 		if !tail {
 			n = runOfSequences(s[i:])
 		}
-		if part := s[i : i+n]; n > 0 && n < len(s) && looksBad(part) {
-			if fixed, ok := reread(part, true); ok {
-				b.WriteString(fixed)
-				i += n
-				continue
+		if n > 0 {
+			part := s[i : i+n]
+			if fixed, ok := reread(part, true); ok && n < len(s) && looksBad(part) {
+				part = fixed
 			}
+			b.WriteString(part)
+			i, tail = i+n, true
+			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
 		c, ok := toByte(r, true)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/smalti/smalti/rng"
 )
 
 // fixtureTexts are the strings of the tokenizer fixture.
@@ -60,6 +62,54 @@ func TestWords(t *testing.T) {
 	want := []string{"it", "'s", "'t", "is", "3", "dé", "'ll", "!?", "<|endoftext|>", "x", "y"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// slowWord is the loop of SimpleTokenizer.bpe: join all occurrences of the first merge that is possible, until none is.
+func slowWord(b *bpe, w string) []int32 {
+	var out []int32
+	for i := range len(w) {
+		out = append(out, b.byteToken[w[i]])
+	}
+	out[len(out)-1] += 256
+	for {
+		best := int32(startToken)
+		for i := range len(out) - 1 {
+			if t, ok := b.merges[[2]int32{out[i], out[i+1]}]; ok {
+				best = min(best, t)
+			}
+		}
+		if best == startToken {
+			return out
+		}
+		pair := b.parts[best-byteTokens]
+		var joined []int32
+		for i := 0; i < len(out); i++ {
+			if i+1 < len(out) && out[i] == pair[0] && out[i+1] == pair[1] {
+				joined = append(joined, best)
+				i++
+			} else {
+				joined = append(joined, out[i])
+			}
+		}
+		out = joined
+	}
+}
+
+func TestWordIsTheSlowLoop(t *testing.T) {
+	s := rng.New(1, "test words")
+	for range 3000 {
+		letters := "abcdefghijklmnopqrstuvwxyz"[:2+s.IntN(25)]
+		w := make([]byte, 1+s.IntN(24))
+		for i := range w {
+			w[i] = letters[s.IntN(len(letters))]
+			if s.IntN(20) == 0 {
+				w[i] = byte(s.IntN(256))
+			}
+		}
+		if got, want := openAI().word(string(w)), slowWord(openAI(), string(w)); !slices.Equal(got, want) {
+			t.Fatalf("%q: %v, want %v", w, got, want)
+		}
 	}
 }
 
