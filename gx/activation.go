@@ -43,7 +43,9 @@ func GELUTanh(x *graph.Node) *graph.Node {
 
 // Softplus is log(1 + exp(x)), without overflow.
 func Softplus(x *graph.Node) *graph.Node {
-	return graph.Add(ReLU(x), graph.Log1P(graph.Exp(graph.Neg(graph.Abs(x)))))
+	// -|x| by Where, and not by Abs, so that the derivative at 0 is 1/2 too.
+	low := graph.Where(graph.GreaterThan(x, graph.ScalarZero(x.Graph(), x.DType())), graph.Neg(x), x)
+	return graph.Add(ReLU(x), graph.Log1P(graph.Exp(low)))
 }
 
 // LogSigmoid is log(sigmoid(x)), without overflow.

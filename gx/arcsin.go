@@ -14,7 +14,8 @@ import (
 // polynomial of degree 11 (that of Cephes' asinf, Moshier 1992) is as exact as float32 can tell; float64 takes two
 // steps of Newton's method more.
 func Arcsin(x *graph.Node) *graph.Node {
-	path := graph.IdentityWithCustomGradient(x, func(x, g *graph.Node) *graph.Node {
+	// The argument of the closure is the node with this very gradient; second derivatives need x itself.
+	path := graph.IdentityWithCustomGradient(x, func(_, g *graph.Node) *graph.Node {
 		return graph.Mul(g, graph.Rsqrt(graph.OneMinus(graph.Square(x))))
 	})
 	return StraightThrough(arcsin(graph.StopGradient(x)), path)

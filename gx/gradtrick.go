@@ -20,8 +20,8 @@ func StraightThrough(value, grad *graph.Node) *graph.Node {
 func ClampWithGrad(x *graph.Node, lo, hi float64) *graph.Node {
 	clamp := func(x *graph.Node) *graph.Node { return graph.MinScalar(graph.MaxScalar(x, lo), hi) }
 	zero := graph.ScalarZero(x.Graph(), x.DType())
-	path := graph.IdentityWithCustomGradient(x, func(x, g *graph.Node) *graph.Node {
-		x = graph.StopGradient(x)
+	path := graph.IdentityWithCustomGradient(x, func(_, g *graph.Node) *graph.Node {
+		x := graph.StopGradient(x)
 		pass := graph.GreaterOrEqual(graph.Mul(graph.StopGradient(g), graph.Sub(x, clamp(x))), zero)
 		return graph.Where(pass, g, graph.ZerosLike(g))
 	})

@@ -62,7 +62,7 @@ func source(o, in, out int, alignCorners bool) float64 {
 	return (float64(o)+0.5)*float64(in)/float64(out) - 0.5
 }
 
-// Linear is one axis of torch's interpolate(mode="bilinear"), without antialiasing.
+// LinearMatrix is one axis of torch's interpolate(mode="bilinear"), without antialiasing.
 func LinearMatrix(in, out int, alignCorners bool) Matrix {
 	m := newMatrix(out, in)
 	for o := range out {
