@@ -31,21 +31,12 @@ type Entry struct {
 
 // WriteTorchZip writes an archive as PyTorch 1.6 and later do: entries stored as they are, their data aligned to 64 bytes.
 func WriteTorchZip(w io.Writer, ts []Tensor, o Options) error {
-	all, of := storages(ts)
-	p := NewPickle()
-	switch o.Layout {
-	case Lightning:
-		p.lightning(ts, of)
-	case TorchScript:
-		root, err := moduleTree(ts)
-		if err != nil {
-			return err
-		}
-		p.script(root, "", ts, of)
-	default:
-		p.stateDict(ts, of, false)
+	all, _ := storages(ts)
+	pickle, err := TorchPickle(ts, o)
+	if err != nil {
+		return err
 	}
-	entries := []Entry{{"model/data.pkl", Bytes(p.Bytes())}}
+	entries := []Entry{{"model/data.pkl", Bytes(pickle)}}
 	if o.Layout == TorchScript {
 		entries = append(entries, Entry{"model/constants.pkl", Bytes(NewPickle().Op(")").Bytes())},
 			Entry{"model/code/__torch__.py", Bytes([]byte("not code\n"))})
@@ -56,15 +47,38 @@ func WriteTorchZip(w io.Writer, ts []Tensor, o Options) error {
 	return WriteArchive(w, append(entries, Entry{"model/version", Bytes([]byte("3\n"))}), o.Deflate)
 }
 
+// TorchPickle returns the data.pkl of the archive that WriteTorchZip would write.
+func TorchPickle(ts []Tensor, o Options) ([]byte, error) {
+	_, of := storages(ts)
+	p := NewPickle()
+	switch o.Layout {
+	case Lightning:
+		p.lightning(ts, of)
+	case TorchScript:
+		root, err := moduleTree(ts)
+		if err != nil {
+			return nil, err
+		}
+		p.script(root, "", ts, of)
+	default:
+		p.stateDict(ts, of, false)
+	}
+	return p.Bytes(), nil
+}
+
 // WriteArchive writes a zip archive of any entries, such as hostile ones.
 func WriteArchive(w io.Writer, entries []Entry, deflate bool) error {
 	c := &counter{w: w}
 	zw := zip.NewWriter(c)
-	for _, e := range entries {
+	for i, e := range entries {
 		if err := zw.Flush(); err != nil {
 			return err
 		}
-		h := &zip.FileHeader{Name: e.Name, Method: zip.Store, Extra: padding(int(c.n) + 30 + len(e.Name))}
+		at := int(c.n) + 30 + len(e.Name)
+		if i > 0 {
+			at += 16 // the descriptor that the entry before still gets
+		}
+		h := &zip.FileHeader{Name: e.Name, Method: zip.Store, Extra: padding(at)}
 		if deflate {
 			h.Method = zip.Deflate
 		}

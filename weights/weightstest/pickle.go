@@ -121,7 +121,7 @@ func rowMajor(shape []int) []int {
 	return strides
 }
 
-// Tensor pushes a tensor that refers to a storage by key. Legacy files have a sixth part in the reference.
+// tensor pushes a tensor that refers to a storage by key. Legacy files have a sixth part in the reference.
 func (p *Pickle) tensor(t Tensor, s *storage, legacy bool) *Pickle {
 	if t.Parameter {
 		p.Global("torch._utils", "_rebuild_parameter").Op("(")
