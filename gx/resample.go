@@ -51,15 +51,18 @@ func (m Matrix) add(o, i int, weight float64) {
 	m.Data[o*m.In+min(max(i, 0), m.In-1)] += weight
 }
 
-// source returns where output sample o lies on the axis of the input, as PyTorch's interpolate places it.
+// source returns where output sample o lies on the axis of the input, as PyTorch's interpolate places it: computed in
+// float32, whose rounding (1e-6 of a sample) shows in the gradients.
 func source(o, in, out int, alignCorners bool) float64 {
 	if alignCorners {
 		if out == 1 {
 			return 0
 		}
-		return float64(o) * float64(in-1) / float64(out-1)
+		scale := float32(in-1) / float32(out-1)
+		return float64(scale * float32(o))
 	}
-	return (float64(o)+0.5)*float64(in)/float64(out) - 0.5
+	scale := float32(in) / float32(out)
+	return float64(float32(scale*(float32(o)+0.5)) - 0.5)
 }
 
 // LinearMatrix is one axis of torch's interpolate(mode="bilinear"), without antialiasing.
@@ -74,16 +77,21 @@ func LinearMatrix(in, out int, alignCorners bool) Matrix {
 	return m
 }
 
-// CubicMatrix is one axis of torch's interpolate(mode="bicubic"): Keys' kernel with a = -0.75, edges repeated.
+// CubicMatrix is one axis of torch's interpolate(mode="bicubic"): Keys' kernel with a = -0.75, edges repeated. The
+// weights are computed in float32, in torch's order of operations, as the places are: the cubics cancel.
 func CubicMatrix(in, out int, alignCorners bool) Matrix {
-	const a = -0.75
-	near := func(t float64) float64 { return ((a+2)*t-(a+3))*t*t + 1 }  // |t| <= 1
-	far := func(t float64) float64 { return ((a*t-5*a)*t+8*a)*t - 4*a } // 1 < |t| < 2
+	const a = float32(-0.75)
+	near := func(t float32) float64 { // |t| <= 1
+		return float64(float32(float32(float32(float32((a+2)*t)-(a+3))*t)*t) + 1)
+	}
+	far := func(t float32) float64 { // 1 < |t| < 2
+		return float64(float32(float32(float32(float32(float32(a*t)-5*a)*t)+8*a)*t) - 4*a)
+	}
 	m := newMatrix(out, in)
 	for o := range out {
 		s := source(o, in, out, alignCorners)
 		i := int(math.Floor(s))
-		t := s - math.Floor(s)
+		t := float32(s - math.Floor(s))
 		m.add(o, i-1, far(t+1))
 		m.add(o, i, near(t))
 		m.add(o, i+1, near(1-t))
