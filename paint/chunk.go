@@ -90,8 +90,8 @@ func (y *eye) cutGraph(in []*graph.Node) cutNodes {
 	} else {
 		rows, cols := in[1], in[2]
 		next = 3
-		c.root = cropGraph(view, rows, cols)
-		c.plane = func(g *graph.Node) *graph.Node { return cropAdjoint(g, rows, cols) }
+		c.root = CropGraph(view, rows, cols)
+		c.plane = func(g *graph.Node) *graph.Node { return CropAdjoint(g, rows, cols) }
 	}
 	c.cuts = c.root
 	if k := y.scheme.params(); k > 0 {
@@ -112,8 +112,8 @@ func (y *eye) cutGraph(in []*graph.Node) cutNodes {
 	return c
 }
 
-// cropGraph applies each cut's rows [n,S,h] and columns [n,S,w] to the view [1,h,w,c]: [n,S,S,c].
-func cropGraph(view, rows, cols *graph.Node) *graph.Node {
+// CropGraph applies each cut's rows [n,S,h] and columns [n,S,w] to the view [1,h,w,c]: [n,S,S,c].
+func CropGraph(view, rows, cols *graph.Node) *graph.Node {
 	d := view.Shape().Dimensions
 	h, w, c := d[1], d[2], d[3]
 	n, s := rows.Shape().Dimensions[0], rows.Shape().Dimensions[1]
@@ -123,8 +123,8 @@ func cropGraph(view, rows, cols *graph.Node) *graph.Node {
 	return graph.TransposeAllDims(t, 0, 2, 1, 3)
 }
 
-// cropAdjoint takes the gradient for each cut [n,S,S,c] back to the view, one plane for each cut: [n,h,w,c].
-func cropAdjoint(g, rows, cols *graph.Node) *graph.Node {
+// CropAdjoint takes the gradient for each cut [n,S,S,c] back to the view, one plane for each cut: [n,h,w,c].
+func CropAdjoint(g, rows, cols *graph.Node) *graph.Node {
 	t := graph.DotGeneral(cols, []int{1}, []int{0}, g, []int{2}, []int{0}) // [n,w,S(y),c]
 	t = graph.DotGeneral(rows, []int{1}, []int{0}, t, []int{2}, []int{0})  // [n,h,w,c]
 	return t
@@ -134,13 +134,9 @@ func cropAdjoint(g, rows, cols *graph.Node) *graph.Node {
 // [n]. Outputs: signed distances [n,R] and planes.
 func (y *eye) fusedGraph(v *gx.Vars, in []*graph.Node) []*graph.Node {
 	t := in[len(in)-5:]
-	rows, sign, stop, scale, share := t[0], t[1], t[2], t[3], t[4]
 	c := y.cutGraph(in[:len(in)-5])
-	n, r := share.Shape().Dimensions[0], sign.Shape().Dimensions[0]
-	signed := graph.Mul(SphericalGraph(y.encoder.ImageGraph(v, c.cuts), rows), graph.Reshape(sign, 1, r))
-	weights := graph.Mul(graph.Reshape(share, n, 1), graph.Reshape(scale, 1, r))
-	loss := graph.ReduceAllSum(graph.Mul(weights, StoppedGraph(signed, stop)))
-	return []*graph.Node{signed, c.plane(graph.Gradient(loss, c.root)[0])}
+	signed, through := targetNodes{t[0], t[1], t[2], t[3]}.loss(y.encoder.ImageGraph(v, c.cuts), t[4])
+	return []*graph.Node{signed, c.plane(graph.Gradient(through, c.root)[0])}
 }
 
 // chunk is the host's side of one chunk of cuts.

@@ -104,9 +104,49 @@ func SphericalGraph(embeddings, rows *graph.Node) *graph.Node {
 	return graph.MulScalar(graph.Square(angle), 2)
 }
 
-// StoppedGraph is what the gradient of signed distances [n,R] flows through: max(d, stop).
-func StoppedGraph(signed, stop *graph.Node) *graph.Node {
-	return graph.Max(signed, graph.Reshape(stop, 1, stop.Shape().Dimensions[0]))
+// targetNodes are targetRows in a graph.
+type targetNodes struct{ rows, sign, stop, scale *graph.Node }
+
+// loss returns the signed distances [n,R] of embeddings [n,D], and the scalar that gradients flow through: a distance
+// that is below its stop has none. share [n] is the weight of each cut.
+func (t targetNodes) loss(embeddings, share *graph.Node) (signed, through *graph.Node) {
+	n, r := share.Shape().Dimensions[0], t.sign.Shape().Dimensions[0]
+	signed = graph.Mul(SphericalGraph(embeddings, t.rows), graph.Reshape(t.sign, 1, r))
+	weights := graph.Mul(graph.Reshape(share, n, 1), graph.Reshape(t.scale, 1, r))
+	return signed, graph.ReduceAllSum(graph.Mul(weights, graph.Max(signed, graph.Reshape(t.stop, 1, r))))
+}
+
+// TargetsGraph is the loss of embeddings [n,D] of n cuts against targets: its value, and the scalar that its gradient
+// flows through, which differs where a target has stopped.
+func TargetsGraph(embeddings *graph.Node, targets []Target) (value, through *graph.Node) {
+	n, d := embeddings.Shape().Dimensions[0], embeddings.Shape().Dimensions[1]
+	t, err := newTargetRows(targets, 0, d)
+	if err != nil {
+		panic(err)
+	}
+	c := func(v []float32, dims ...int) *graph.Node {
+		return graph.Reshape(graph.Const(embeddings.Graph(), v), dims...)
+	}
+	r := t.len()
+	share := graph.BroadcastToDims(c([]float32{1 / float32(n)}, 1), n)
+	signed, through := targetNodes{c(t.rows, r, d), c(t.sign, r), c(t.stop, r), c(t.scale, r)}.loss(embeddings, share)
+	return graph.ReduceAllSum(graph.Mul(graph.MulScalar(signed, 1/float64(n)), c(t.scale, 1, r))), through
+}
+
+// TargetsLoss is the slow twin of TargetsGraph on the host, in float64: it returns the value and adds the gradient to
+// grad [N,D]. share is how much of the loss looks at the mean embedding.
+func TargetsLoss(e Embeddings, targets []Target, share float64, grad []float64) (float64, error) {
+	t, err := newTargetRows(targets, e.Encoder, e.D)
+	if err != nil {
+		return 0, err
+	}
+	values := make([]float64, len(targets))
+	sharedTargets{t, share}.add(e, values, grad)
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
+	return sum, nil
 }
 
 // Embeddings are what an image encoder made of all cuts of one step.
