@@ -20,6 +20,9 @@ type transformer struct {
 	causal               bool
 	activation           string
 	init                 blockInit
+
+	name string // of the variables, for see
+	see  func(block string, y *graph.Node) *graph.Node
 }
 
 // blockInit is how the matrices of a block start.
@@ -31,6 +34,7 @@ func (t transformer) graph(v *gx.Vars, x *graph.Node) *graph.Node {
 		b := v.In("resblocks.%d", i)
 		x = graph.Add(x, t.attention(b.In("attn"), layerNorm(b.In("ln_1"), x)))
 		x = graph.Add(x, t.mlp(b.In("mlp"), layerNorm(b.In("ln_2"), x)))
+		t.see(fmt.Sprintf("%s.resblocks.%d", t.name, i), x)
 	}
 	return x
 }

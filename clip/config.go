@@ -106,6 +106,11 @@ func (c Config) Validate() error {
 	need(t.Heads >= 1 && t.Width >= 1 && t.Width%max(1, t.Heads) == 0, "text width %d is not a multiple of %d heads", t.Width, t.Heads)
 	need(c.EmbedDim >= 1, "embed_dim is %d, want at least 1", c.EmbedDim)
 	need(c.Activation == QuickGELU || c.Activation == GELU, "activation is %q, want %q or %q", c.Activation, QuickGELU, GELU)
+	if v, err := UnpackVocab(c.Vocab); err != nil {
+		errs = append(errs, err)
+	} else if c.Vocab != "" {
+		need(v.Size() == t.VocabSize, "vocab_size is %d, but vocab has %d tokens", t.VocabSize, v.Size())
+	}
 	for i, s := range c.Std {
 		need(s > 0, "std[%d] is %g, want above 0", i, s)
 	}

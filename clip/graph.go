@@ -29,16 +29,28 @@ func (c Config) ImageGraph(v *gx.Vars, x *graph.Node) *graph.Node {
 // VisionGraph is the image tower: x [n,S,S,3], of which mean and std are taken care of -> features [n,D], not
 // normalised. Variables lie below "visual".
 func (c Config) VisionGraph(v *gx.Vars, x *graph.Node) *graph.Node {
+	return tower{c, ignore}.vision(v, x)
+}
+
+// tower is a Config while its graph is built. see is told the output of each block and hands it back.
+type tower struct {
+	Config
+	see func(block string, y *graph.Node) *graph.Node
+}
+
+func ignore(_ string, y *graph.Node) *graph.Node { return y }
+
+func (c tower) vision(v *gx.Vars, x *graph.Node) *graph.Node {
 	n, size := x.Shape().Dimensions[0], c.Vision.ImageSize
 	x.AssertDims(n, size, size, 3)
 	v = v.In("visual")
 	switch c.Vision.Kind {
 	case ViT:
-		x = c.vitGraph(v, x)
+		x = c.vit(v, x)
 	case ResNet:
-		x = c.resnetGraph(v, x)
+		x = c.resnet(v, x)
 	case Conv:
-		x = c.convGraph(v, x)
+		x = c.conv(v, x)
 	default:
 		panic(fmt.Errorf("clip: unknown image tower %q", c.Vision.Kind))
 	}

@@ -1,6 +1,7 @@
 package clip
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -9,17 +10,17 @@ import (
 	"github.com/smalti/smalti/nn"
 )
 
-// resnetGraph is openai/CLIP's ModifiedResNet: a stem of three convolutions, average pooling before every stride, and
+// resnet is openai/CLIP's ModifiedResNet: a stem of three convolutions, average pooling before every stride, and
 // attention instead of the last mean. x [n,S,S,3] -> [n,S/32,S/32,32 Width] -> [n,D].
-func (c Config) resnetGraph(v *gx.Vars, x *graph.Node) *graph.Node {
+func (c tower) resnet(v *gx.Vars, x *graph.Node) *graph.Node {
 	w := c.Vision.Width
 	for i, out := range []int{w / 2, w / 2, w} {
 		stride := 1
 		if i == 0 {
 			stride = 2
 		}
-		x = convNorm(v, i+1, x, out, 3, stride)
-		x = relu(x)
+		x = relu(convNorm(v, i+1, x, out, 3, stride))
+		c.see(fmt.Sprintf("visual.conv%d", i+1), x)
 	}
 	x = averagePool(x, 2)
 	for stage, blocks := range c.Vision.Blocks {
@@ -29,9 +30,10 @@ func (c Config) resnetGraph(v *gx.Vars, x *graph.Node) *graph.Node {
 				stride = 2
 			}
 			x = bottleneck(v.In("layer%d.%d", stage+1, i), x, w<<stage, stride)
+			c.see(fmt.Sprintf("visual.layer%d.%d", stage+1, i), x)
 		}
 	}
-	return c.attentionPool(v.In("attnpool"), x)
+	return c.see("visual.attnpool", c.attentionPool(v.In("attnpool"), x))
 }
 
 // bottleneck is the residual block of He et al. 2015 with the stride taken by average pooling: x [n,h,w,in] ->

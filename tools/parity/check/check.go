@@ -16,9 +16,11 @@ type Checker func(f *golden.Fixture, r *golden.Report) error
 
 // checkers maps the kind of a fixture to its checker.
 var checkers = map[string]Checker{
-	"nn_ops":   nnOps,
-	"vqgan":    vqganModel,
-	"gumbelvq": gumbelModel,
+	"clip":      clipModel,
+	"nn_ops":    nnOps,
+	"tokenizer": tokenizer,
+	"vqgan":     vqganModel,
+	"gumbelvq":  gumbelModel,
 }
 
 // ErrNoChecker marks a kind of fixture that smalti has no model for yet.

@@ -9,8 +9,6 @@ import (
 	"github.com/smalti/smalti/golden"
 )
 
-func init() { checkers["tokenizer"] = tokenizer }
-
 // tokenizer compares the tokens of every string, and what they decode to, with openai/CLIP's. Groups are joined so that
 // one line stands for all strings; the number of tokens of each is part of what must be equal.
 func tokenizer(f *golden.Fixture, r *golden.Report) error {
