@@ -1,0 +1,17 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+// Detect returns the highest class that this CPU and operating system can run.
+func Detect() Class {
+	x := &cpu.X86
+	switch {
+	case !x.HasAVX2 || !x.HasFMA:
+		return Generic
+	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
+		return AVX2
+	case !x.HasAVX512BF16:
+		return AVX512
+	}
+	return AVX512BF16
+}
