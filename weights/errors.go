@@ -35,7 +35,7 @@ func (e *formatError) Error() string   { return e.err.Error() }
 func (e *formatError) Unwrap() []error { return []error{ErrFormat, e.err} }
 
 // UnsafePickleError says that a pickle refers to a function that can run code, such as os.system. The file is refused
-// as a whole; nothing of it was executed.
+// as a whole; nothing of it was executed. Open wraps it in an error that wraps ErrFormat too.
 type UnsafePickleError struct {
 	Global string // "module.name"
 }
@@ -43,6 +43,3 @@ type UnsafePickleError struct {
 func (e *UnsafePickleError) Error() string {
 	return fmt.Sprintf("refused: the pickle refers to %s, which can run code (nothing was executed)", e.Global)
 }
-
-// Is makes a refused pickle an unreadable weight file too.
-func (e *UnsafePickleError) Is(target error) bool { return target == ErrFormat }

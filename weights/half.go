@@ -31,16 +31,14 @@ func Float16Bits(x float32) uint16 {
 
 // FromFloat16 returns the number that the bits of an IEEE 754 binary16 stand for; the conversion is exact.
 func FromFloat16(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	exp, man := uint32(h>>10)&0x1f, uint32(h&0x3ff)
-	switch exp {
-	case 0:
-		m := math.Float32bits(float32(man) * 0x1p-24)
-		return math.Float32frombits(sign | m)
-	case 31:
-		return math.Float32frombits(sign | 0x7f800000 | man<<13)
+	sign, rest := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
+	switch h & 0x7c00 {
+	case 0: // zero or subnormal, in units of 2^-24
+		return math.Float32frombits(sign | math.Float32bits(float32(h&0x3ff)*0x1p-24))
+	case 0x7c00: // infinite or NaN
+		return math.Float32frombits(sign | 0x7f800000 | rest)
 	}
-	return math.Float32frombits(sign | (exp+112)<<23 | man<<13)
+	return math.Float32frombits(sign | rest + 112<<23)
 }
 
 // BFloat16Bits rounds x to bfloat16, to nearest with ties to even, and returns its bits. A NaN stays a (quiet) NaN.

@@ -62,10 +62,10 @@ func parseHeader(b []byte) ([]headerEntry, map[string]string, error) {
 	seen := make(map[string]bool)
 	for dec.More() {
 		tok, err := dec.Token()
-		name, ok := tok.(string)
-		if err != nil || !ok {
-			return nil, nil, formatf("broken header: %w", asError(err))
+		if err != nil {
+			return nil, nil, formatf("broken header: %w", err)
 		}
+		name, _ := tok.(string) // the decoder lets nothing else stand here
 		if seen[name] {
 			return nil, nil, formatf("%q is in the header twice", name)
 		}
@@ -92,14 +92,6 @@ func parseHeader(b []byte) ([]headerEntry, map[string]string, error) {
 		return nil, nil, errors.New("the header goes on after its JSON object")
 	}
 	return entries, meta, nil
-}
-
-// asError gives a broken token a reason when the decoder had none.
-func asError(err error) error {
-	if err == nil {
-		return errors.New("a name is not a string")
-	}
-	return err
 }
 
 // checkLayout sorts the entries by offset and checks that they cover size bytes exactly once.

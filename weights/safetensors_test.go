@@ -80,6 +80,7 @@ func TestSafetensorsRefused(t *testing.T) {
 		{"not an object", `{"a":[1,2]}`, "broken header"},
 		{"metadata not strings", `{"__metadata__":{"a":1}}`, "__metadata__"},
 		{"unclosed", `{"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}`, "broken header"},
+		{"number as a name", `{1:{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}`, "broken header"},
 		{"two objects", `{}{}`, "goes on"},
 	}
 	for _, c := range cases {

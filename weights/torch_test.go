@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/smalti/smalti/weights"
@@ -310,127 +311,32 @@ func TestPickleBombs(t *testing.T) {
 	}
 }
 
-func TestZipRefused(t *testing.T) {
-	good := torchFile(t, wt.NewPickle().Op("}").Bytes())
-	entry := func(name, data string) wt.Entry { return wt.Entry{Name: name, Fill: wt.Bytes([]byte(data))} }
-	archive := func(deflate bool, entries ...wt.Entry) []byte {
-		var buf bytes.Buffer
-		if err := wt.WriteArchive(&buf, entries, deflate); err != nil {
-			t.Fatal(err)
-		}
-		return buf.Bytes()
+// TestConcurrentReads reads the same tensors from several goroutines, which the race detector watches.
+func TestConcurrentReads(t *testing.T) {
+	ts, want := sample()
+	var buf bytes.Buffer
+	if err := wt.WriteTorchZip(&buf, ts, wt.Options{Deflate: true}); err != nil {
+		t.Fatal(err)
 	}
-	central := bytes.LastIndex(good, []byte("PK\x01\x02"))
-	patch := func(at int, b ...byte) []byte {
-		out := slices.Clone(good)
-		copy(out[at:], b)
-		return out
+	f, err := weights.OpenBytes(buf.Bytes())
+	if err != nil {
+		t.Fatal(err)
 	}
-	bomb := archive(true, wt.Entry{Name: "x/data.pkl", Fill: func(w io.Writer) error {
-		_, err := w.Write(make([]byte, 70<<20))
-		return err
-	}})
-	cases := []struct {
-		want string
-		data []byte
-	}{
-		{"no data.pkl", archive(false, entry("readme.txt", "hello"))},
-		{"no data.pkl", archive(false, entry("a/b/data.pkl", "N."))},
-		{"more than one", archive(false, entry("a/data.pkl", "N."), entry("b/data.pkl", "N."))},
-		{"twice", archive(false, entry("a/data.pkl", "N."), entry("a/data.pkl", "N."))},
-		{"byte order", archive(false, entry("a/data.pkl", "}."), entry("a/byteorder", "big"))},
-		{"over the limit", bomb},
-		{"encrypted", patch(central+8, 1)},
-		{"method 99", patch(central+10, 99)},
-		{"claims", patch(central+24, 0xfe)},
-		{"ends outside", patch(central+20, 0xff, 0xff, 0xff, 0x7f)},
-		{"zip64", patch(central+20, 0xff, 0xff, 0xff, 0xff)},
-		{"begins outside", patch(central+42, 0xff, 0xff, 0xff, 0x7f)},
-		{"broken header", patch(central+42, 1)},
-		{"another name", patch(central+46, 'y')},
-		{"directory", patch(len(good)-6, 0xff, 0xff, 0xff, 0x7f)},
-		{"over the limit", patch(len(good)-10, 0xff, 0xff, 0xff, 0x7f)},
-		{"zip64", patch(len(good)-10, 0xff, 0xff, 0xff, 0xff)},
-		{"claims to inflate", patch(central+10, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0x10)},
-	}
-	for i, c := range cases {
-		if err := mustRefuse(t, c.want, c.data); err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("case %d: error %q, want one that contains %q", i, err, c.want)
-		}
-	}
-}
-
-// TestFolders opens folders as the Hugging Face libraries lay them out.
-func TestFolders(t *testing.T) {
-	write := func(path string, names ...string) {
-		var outs []weights.Out
-		for _, n := range names {
-			outs = append(outs, weights.Out{Name: n, DType: weights.F32, Shape: []int{1}, Floats: []float32{1}})
-		}
-		if err := weights.SaveFile(path, func(w io.Writer) error { return weights.WriteSafetensors(w, nil, outs) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	index := func(path, text string) {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	dir := t.TempDir()
-	if _, err := weights.Open(dir); !errors.Is(err, weights.ErrFormat) {
-		t.Errorf("empty folder: %v", err)
-	}
-	write(filepath.Join(dir, "a.safetensors"), "a")
-	if f, err := weights.Open(dir); err != nil || f.Path() != dir || !slices.Equal(f.Names(), []string{"a"}) {
-		t.Errorf("the only file: %v, %v", f, err)
-	}
-	write(filepath.Join(dir, "b.safetensors"), "b", "c")
-	if _, err := weights.Open(dir); !errors.Is(err, weights.ErrFormat) || !strings.Contains(err.Error(), "a.safetensors, b.safetensors") {
-		t.Errorf("two files: %v", err)
-	}
-	path := filepath.Join(dir, "model.safetensors.index.json")
-	index(path, `{"metadata":{"total_size":12},"weight_map":{"a":"a.safetensors","b":"b.safetensors","c":"b.safetensors"}}`)
-	for _, p := range []string{dir, path} {
-		f, err := weights.Open(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f.Format() != weights.Sharded || !slices.Equal(f.Names(), []string{"a", "b", "c"}) {
-			t.Errorf("shards: %s, %v", f.Format(), f.Names())
-		}
-		if c, _ := f.Tensor("c"); !slices.Equal(floats(t, c), []float32{1}) {
-			t.Error("a shard's tensor is wrong")
-		}
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-		if c, _ := f.Tensor("c"); c != nil {
-			if _, err := c.Float32(); !errors.Is(err, weights.ErrClosed) {
-				t.Errorf("after Close: %v", err)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, name := range f.Names() {
+				x, _ := f.Tensor(name)
+				if !x.DType.IsFloat() {
+					continue
+				}
+				if v, err := x.Float32(); err != nil || !slices.Equal(v, want[name]) {
+					t.Errorf("%s = %v, %v", name, v, err)
+				}
 			}
-		}
+		})
 	}
-	bad := map[string]string{
-		`{"weight_map":{"a":"a.safetensors","x":"b.safetensors"}}`: "does not place",
-		`{"weight_map":{"a":"a.safetensors","d":"a.safetensors"}}`: "lacks tensor",
-		`{"weight_map":{"a":"../a.safetensors"}}`:                  "same folder",
-		`{"weight_map":{"a":"/etc/passwd"}}`:                       "same folder",
-		`{"weight_map":{"a":".."}}`:                                "same folder",
-		`{"weight_map":{"a":"model.safetensors.index.json"}}`:      "neither safetensors",
-		`{"weight_map":{}}`:                                        "weight_map",
-		`{"weight_map"`:                                            "shard index",
-		`{"weight_map":{"a":"a.safetensors","b":"b.safetensors","c":"b.safetensors","absent":"absent.safetensors"}}`: "absent.safetensors",
-	}
-	for text, want := range bad {
-		index(path, text)
-		if _, err := weights.Open(dir); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want one that contains %q", text, err, want)
-		}
-	}
-	write(filepath.Join(dir, "model.safetensors"), "whole")
-	if f, err := weights.Open(dir); err != nil || !slices.Equal(f.Names(), []string{"whole"}) {
-		t.Errorf("model.safetensors goes first: %v, %v", f, err)
-	}
+	wg.Wait()
 }
 
 // TestLargeFilesStayOnDisk checks that opening a file and accounting for its tensors costs no memory to speak of.
