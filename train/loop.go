@@ -21,6 +21,9 @@ type Loop struct {
 	Dir    string     // the run's folder, which exists
 	Resume bool       // go on from the folder's checkpoint instead of starting
 	Warm   Values     // weights to start from instead of drawn ones; may hold a part of the model or more
+
+	// Export writes the model file from the moving average; it is called after each checkpoint. May be nil.
+	Export func(decls []gx.Decl, ema Values) error
 }
 
 // Result is what a run left.
@@ -293,6 +296,13 @@ func (r *run) save() error {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
 	r.sink.Emit(event.Event{Kind: event.Checkpoint, Step: r.state.step, Path: filepath.Join(r.Dir, StateFile)})
+	if r.Export == nil {
+		return nil
+	}
+	f := r.state.flat
+	if err := r.Export(f.decls, f.values(f.ema)); err != nil {
+		return fmt.Errorf("train: write the model: %w", err)
+	}
 	return nil
 }
 
