@@ -64,9 +64,9 @@ func (t transformer) mlp(v *gx.Vars, x *graph.Node) *graph.Node {
 func activate(name string, x *graph.Node) *graph.Node {
 	switch name {
 	case QuickGELU:
-		return graph.Mul(x, graph.Sigmoid(graph.MulScalar(x, 1.702)))
+		return gx.QuickGELU(x)
 	case GELU:
-		return graph.Mul(graph.MulScalar(x, 0.5), graph.AddScalar(graph.Erf(graph.MulScalar(x, math.Sqrt2/2)), 1))
+		return gx.GELU(x)
 	}
 	panic(fmt.Errorf("clip: unknown activation %q", name))
 }
@@ -89,16 +89,4 @@ func layerNorm(v *gx.Vars, x *graph.Node) *graph.Node { return nn.LayerNorm(v, x
 func project(v *gx.Vars, name string, x *graph.Node, out int) *graph.Node {
 	in := x.Shape().Dimensions[1]
 	return graph.Dot(x, v.Get(name, gx.Spec{Dims: []int{in, out}, Init: gx.Normal(1 / math.Sqrt(float64(in)))})).Product()
-}
-
-// relu is max(x, 0).
-func relu(x *graph.Node) *graph.Node { return graph.MaxScalar(x, 0) }
-
-// averagePool divides h and w by k: the means of k x k squares that do not overlap. x [n,h,w,ch].
-func averagePool(x *graph.Node, k int) *graph.Node {
-	if k == 1 {
-		return x
-	}
-	s := x.Shape().Dimensions
-	return graph.ReduceMean(graph.Reshape(x, s[0], s[1]/k, k, s[2]/k, k, s[3]), 2, 4)
 }

@@ -64,10 +64,7 @@ func (c Config) LogitScale(v *gx.Vars) *graph.Node {
 }
 
 // Normalise scales the rows of x [n,D] to length 1.
-func Normalise(x *graph.Node) *graph.Node {
-	sum := graph.ReduceSum(graph.Mul(x, x), -1)
-	return graph.Mul(x, graph.InsertAxes(graph.Rsqrt(graph.AddScalar(sum, 1e-24)), -1))
-}
+func Normalise(x *graph.Node) *graph.Node { return gx.L2Normalize(x, -1) }
 
 // LogitsGraph compares features of pictures [n,D] and of texts [m,D]: scale x cosine, [n,m].
 func (c Config) LogitsGraph(v *gx.Vars, images, texts *graph.Node) *graph.Node {

@@ -19,10 +19,10 @@ func (c tower) resnet(v *gx.Vars, x *graph.Node) *graph.Node {
 		if i == 0 {
 			stride = 2
 		}
-		x = relu(convNorm(v, i+1, x, out, 3, stride))
+		x = gx.ReLU(convNorm(v, i+1, x, out, 3, stride))
 		c.see(fmt.Sprintf("visual.conv%d", i+1), x)
 	}
-	x = averagePool(x, 2)
+	x = gx.AvgPool(x, 2)
 	for stage, blocks := range c.Vision.Blocks {
 		for i := range blocks {
 			stride := 1
@@ -40,15 +40,15 @@ func (c tower) resnet(v *gx.Vars, x *graph.Node) *graph.Node {
 // [n,h/stride,w/stride,4 planes].
 func bottleneck(v *gx.Vars, x *graph.Node, planes, stride int) *graph.Node {
 	out := 4 * planes
-	y := relu(convNorm(v, 1, x, planes, 1, 1))
-	y = relu(convNorm(v, 2, y, planes, 3, 1))
-	y = convNorm(v, 3, averagePool(y, stride), out, 1, 1)
+	y := gx.ReLU(convNorm(v, 1, x, planes, 1, 1))
+	y = gx.ReLU(convNorm(v, 2, y, planes, 3, 1))
+	y = convNorm(v, 3, pool(y, stride), out, 1, 1)
 	if stride > 1 || x.Shape().Dimensions[3] != out {
 		down := v.In("downsample")
-		x = nn.Conv(down.In("0"), averagePool(x, stride), out, 1, 1, 0, false)
+		x = nn.Conv(down.In("0"), pool(x, stride), out, 1, 1, 0, false)
 		x = frozenNorm(down.In("1"), x, gx.Ones)
 	}
-	return relu(graph.Add(x, y))
+	return gx.ReLU(graph.Add(x, y))
 }
 
 // convNorm is the convolution "conv<i>" and the normalisation "bn<i>". The third of a block starts at zero, so that
@@ -68,9 +68,15 @@ func frozenNorm(v *gx.Vars, x *graph.Node, scale gx.Init) *graph.Node {
 	b := v.Get("bias", gx.Spec{Dims: dims})
 	mean := v.Get("running_mean", gx.Spec{Dims: dims})
 	variance := v.Get("running_var", gx.Spec{Dims: dims, Init: gx.Ones})
-	w = graph.Mul(w, graph.Rsqrt(graph.AddScalar(variance, normEps)))
-	b = graph.Sub(b, graph.Mul(mean, w))
-	return graph.Add(graph.Mul(x, graph.ExpandLeftToRank(w, 4)), graph.ExpandLeftToRank(b, 4))
+	return gx.BatchNormWith(x, mean, variance, w, b, normEps)
+}
+
+// pool is a stride taken as the mean of squares.
+func pool(x *graph.Node, stride int) *graph.Node {
+	if stride == 1 {
+		return x
+	}
+	return gx.AvgPool(x, stride)
 }
 
 // attentionPool lets the mean of all places ask each place, and itself: x [n,h,w,d] -> [n,D] (AttentionPool2d).
