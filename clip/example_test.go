@@ -21,10 +21,10 @@ func ExampleTokenizer() {
 func ExampleTrimVocab() {
 	v := clip.TrimVocab([]string{"a red apple", "a red house"}, 520)
 	t := clip.NewTokenizer(v)
-	fmt.Println(v.Size(), t.Encode("a red apple"), t.Decode(t.Encode("a blue turtle")))
+	fmt.Printf("%d %d %q\n", v.Size(), t.Encode("a red apple"), t.Decode(t.Encode("a blue turtle")))
 	c := clip.BuiltinV0(v)
 	fmt.Println(c.Validate(), c.Text.VocabSize, c.Vocab)
 	// Output:
-	// 517 [320 512 514] a blue turtle
+	// 517 [320 512 514] "a blue turtle "
 	// <nil> 517 AeEB3AOzDg
 }
