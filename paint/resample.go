@@ -28,7 +28,7 @@ func CropMatrix(out, in, offset, size int) []float32 {
 				continue
 			}
 			for k, l := range low {
-				row[reflect(i+k-pad, size)] += w * l
+				row[mirrored(i+k-pad, size)] += w * l
 			}
 		}
 		for i, v := range row {
@@ -68,8 +68,8 @@ func sinc(x float64) float64 {
 	return math.Sin(math.Pi*x) / (math.Pi * x)
 }
 
-// reflect mirrors an index at the first and the last of n samples, without repeating them, as often as needed.
-func reflect(i, n int) int {
+// mirrored mirrors an index at the first and the last of n samples, without repeating them, as often as needed.
+func mirrored(i, n int) int {
 	if n == 1 {
 		return 0
 	}
