@@ -90,6 +90,15 @@ func BuiltinV0(v Vocab) Config {
 	}
 }
 
+// Bounds of what a configuration may ask for: beyond any model there is, within what a graph can be traced for while
+// somebody waits. Configurations come from files of strangers.
+const (
+	maxLayers  = 512
+	maxWidth   = 1 << 16
+	maxContext = 1 << 14
+	maxVocab   = 1 << 20
+)
+
 // Validate says what is wrong with a config, all of it.
 func (c Config) Validate() error {
 	var errs []error
@@ -100,11 +109,11 @@ func (c Config) Validate() error {
 	}
 	c.Vision.validate(need)
 	t := c.Text
-	need(t.ContextLength >= 2, "context_length is %d, want at least 2", t.ContextLength)
-	need(t.VocabSize >= 3, "vocab_size is %d, want at least 3", t.VocabSize)
-	need(t.Layers >= 1, "text layers is %d, want at least 1", t.Layers)
-	need(t.Heads >= 1 && t.Width >= 1 && t.Width%max(1, t.Heads) == 0, "text width %d is not a multiple of %d heads", t.Width, t.Heads)
-	need(c.EmbedDim >= 1, "embed_dim is %d, want at least 1", c.EmbedDim)
+	need(in(t.ContextLength, 2, maxContext), "context_length is %d, want 2 to %d", t.ContextLength, maxContext)
+	need(in(t.VocabSize, 3, maxVocab), "vocab_size is %d, want 3 to %d", t.VocabSize, maxVocab)
+	need(in(t.Layers, 1, maxLayers), "text layers is %d, want 1 to %d", t.Layers, maxLayers)
+	need(divides(t.Heads, t.Width), "text width %d is not a multiple of %d heads", t.Width, t.Heads)
+	need(in(c.EmbedDim, 1, maxWidth), "embed_dim is %d, want 1 to %d", c.EmbedDim, maxWidth)
 	need(c.Activation == QuickGELU || c.Activation == GELU, "activation is %q, want %q or %q", c.Activation, QuickGELU, GELU)
 	if v, err := UnpackVocab(c.Vocab); err != nil {
 		errs = append(errs, err)
@@ -120,29 +129,35 @@ func (c Config) Validate() error {
 	return nil
 }
 
+func in(x, lo, hi int) bool { return lo <= x && x <= hi }
+
+// divides reports whether a width is one that heads or patches can share out.
+func divides(parts, width int) bool {
+	return in(width, 1, maxWidth) && in(parts, 1, width) && width%parts == 0
+}
+
 func (v Vision) validate(need func(ok bool, format string, args ...any)) {
-	need(v.ImageSize >= 1 && v.ImageSize <= 4096, "image_size is %d, want 1 to 4096", v.ImageSize)
+	need(in(v.ImageSize, 1, 4096), "image_size is %d, want 1 to 4096", v.ImageSize)
 	switch v.Kind {
 	case ViT:
-		need(v.PatchSize >= 1 && v.ImageSize%max(1, v.PatchSize) == 0, "image_size %d is not a multiple of patch_size %d", v.ImageSize, v.PatchSize)
-		need(v.Layers >= 1, "vision layers is %d, want at least 1", v.Layers)
-		need(v.Heads >= 1 && v.Width >= 1 && v.Width%max(1, v.Heads) == 0, "vision width %d is not a multiple of %d heads", v.Width, v.Heads)
+		need(divides(v.PatchSize, v.ImageSize), "image_size %d is not a multiple of patch_size %d", v.ImageSize, v.PatchSize)
+		need(in(v.Layers, 1, maxLayers), "vision layers is %d, want 1 to %d", v.Layers, maxLayers)
+		need(divides(v.Heads, v.Width), "vision width %d is not a multiple of %d heads", v.Width, v.Heads)
 	case ResNet:
 		need(v.ImageSize%32 == 0, "image_size %d is not a multiple of 32", v.ImageSize)
 		need(len(v.Blocks) == 4, "a resnet tower has 4 stages, not %d", len(v.Blocks))
 		for i, n := range v.Blocks {
-			need(n >= 1, "stage %d has %d blocks, want at least 1", i+1, n)
+			need(in(n, 1, maxLayers), "stage %d has %d blocks, want 1 to %d", i+1, n, maxLayers)
 		}
-		need(v.Width >= 2 && v.Width%2 == 0, "resnet width is %d, want an even number", v.Width)
-		need(v.Heads >= 1 && 32*v.Width%max(1, v.Heads) == 0, "pooling width %d is not a multiple of %d heads", 32*v.Width, v.Heads)
+		need(in(v.Width, 2, maxWidth/32) && v.Width%2 == 0, "resnet width is %d, want an even number up to %d", v.Width, maxWidth/32)
+		need(divides(v.Heads, 32*v.Width), "pooling width %d is not a multiple of %d heads", 32*v.Width, v.Heads)
 	case Conv:
-		need(len(v.Widths) >= 2, "a conv tower has at least 2 widths, not %d", len(v.Widths))
+		n := len(v.Widths)
+		need(in(n, 2, 12), "a conv tower has 2 to 12 widths, not %d", n)
 		for i, w := range v.Widths {
-			need(w >= 1, "width %d is %d, want at least 1", i, w)
+			need(in(w, 1, maxWidth), "width %d is %d, want 1 to %d", i, w, maxWidth)
 		}
-		if n := len(v.Widths); n >= 2 && n < 14 {
-			need(v.ImageSize%(1<<(n-1)) == 0, "image_size %d does not halve %d times", v.ImageSize, n-1)
-		}
+		need(!in(n, 2, 12) || v.ImageSize%(1<<(n-1)) == 0, "image_size %d does not halve %d times", v.ImageSize, n-1)
 	default:
 		need(false, "vision kind is %q, want %q, %q or %q", v.Kind, ViT, ResNet, Conv)
 	}

@@ -1,6 +1,7 @@
 package clip
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -171,7 +172,9 @@ func TestValidateNamesEverythingWrong(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"patch_size 3", "5 heads", "std[1]"} {
+	c.Text.Layers = 1 << 30
+	err = errors.Join(err, c.Validate())
+	for _, want := range []string{"patch_size 3", "5 heads", "std[1]", "layers is 1073741824"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not mention %q", err, want)
 		}
