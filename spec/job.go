@@ -68,7 +68,9 @@ type Cuts struct {
 	Scheme string  `json:"scheme"`
 	Count  int     `json:"count"`
 	Power  float64 `json:"power"` // of the uniform draw of a crop's size: > 1 favours small crops
-	Noise  float64 `json:"noise"` // largest standard deviation of the noise added to a cut
+	// EdgeFair lets crops run over the picture's edge by this share of their side before they are moved back, so that
+	// edges are seen as often as the middle; 0 is the original behaviour, 0.5 is fair.
+	EdgeFair float64 `json:"edge_fair,omitempty"`
 	// Average is the share of the loss taken on the mean embedding of all cuts instead of on each cut (0..1).
 	Average float64 `json:"average,omitempty"`
 }
@@ -126,7 +128,7 @@ func Default() Job {
 	return Job{
 		Schema: Schema, Width: 128, Height: 128, Steps: p.Steps, Length: p.Steps,
 		VQGAN: ModelRef{Name: "builtin/vqgan"}, CLIP: []ModelRef{{Name: "builtin/clip"}},
-		Cuts:      Cuts{Scheme: Schemes[0], Count: p.Cuts, Power: 1, Noise: 0.1},
+		Cuts:      Cuts{Scheme: Schemes[0], Count: p.Cuts, Power: 1},
 		Optimiser: Optimiser{Name: Optimisers[0], LR: 0.1, FinalLR: 0.1},
 		Start:     Start{Kind: Starts[0]},
 		Precision: Precisions[0],
@@ -155,13 +157,14 @@ func (j *Job) Validate() error {
 		within("--lr", j.Optimiser.LR, 1e-6, 1e3),
 		within("the final share of --lr", j.Optimiser.FinalLR, 0, 1),
 		within("--init-weight", j.Start.Weight, 0, 1e6),
-		within("the power of cut sizes", j.Cuts.Power, 0.01, 100),
-		within("the noise of cuts", j.Cuts.Noise, 0, 10),
-		within("the averaged share of the loss", j.Cuts.Average, 0, 1),
+		within("--cut-power", j.Cuts.Power, 0.01, 100),
+		within("--edge-fair", j.Cuts.EdgeFair, 0, 1),
+		within("--average", j.Cuts.Average, 0, 1),
 		within("--tv", j.Losses.TV, 0, 1e6),
 		within("--mse-decay", j.Losses.MSEDecay, 0, 1e6),
 		within("--ema", j.EMA, 0, 0.9999),
 		j.validateModels(),
+		j.validateEdits(),
 	}
 	for _, err := range checks {
 		if err != nil {
@@ -207,6 +210,19 @@ func (j *Job) validateModels() error {
 	return nil
 }
 
+// validateEdits applies every edit once and checks what comes out.
+func (j *Job) validateEdits() error {
+	if len(j.Edits) == 0 {
+		return nil
+	}
+	now, err := j.At(MaxSteps)
+	if err != nil {
+		return Refuse(err.Error(), "edits set prompts, cuts or the optimiser")
+	}
+	now.Edits = nil
+	return now.Validate()
+}
+
 func between(name string, v, lo, hi int) error {
 	if v < lo || v > hi {
 		return Refusef(fmt.Sprintf("use a value from %d to %d", lo, hi), "%s is %d", name, v)
@@ -227,6 +243,42 @@ func oneOf(name, v string, names []string) error {
 		return Refusef("use one of: "+strings.Join(names, ", "), "%s %q is unknown", name, v)
 	}
 	return nil
+}
+
+// At returns the job as it stands at a step: with every edit of that step and of earlier ones applied.
+func (j *Job) At(step int) (*Job, error) {
+	now := *j
+	for i, e := range j.Edits {
+		if e.Step > step {
+			continue
+		}
+		var set struct {
+			Prompts   *[]Prompt  `json:"prompts"`
+			Cuts      *Cuts      `json:"cuts"`
+			Optimiser *Optimiser `json:"optimiser"`
+		}
+		d := json.NewDecoder(bytes.NewReader(e.Set))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&set); err != nil {
+			return nil, fmt.Errorf("spec: edit %d: %w", i, err)
+		}
+		if set.Prompts != nil {
+			now.Prompts = *set.Prompts
+		}
+		if set.Cuts != nil {
+			if set.Cuts.Scheme != j.Cuts.Scheme {
+				return nil, fmt.Errorf("spec: edit %d changes the cut scheme, which a running picture cannot", i)
+			}
+			now.Cuts = *set.Cuts
+		}
+		if set.Optimiser != nil {
+			if set.Optimiser.Name != j.Optimiser.Name {
+				return nil, fmt.Errorf("spec: edit %d changes the optimiser, which a running picture cannot", i)
+			}
+			now.Optimiser = *set.Optimiser
+		}
+	}
+	return &now, nil
 }
 
 // Encode returns the job's canonical JSON.

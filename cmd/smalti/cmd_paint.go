@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/smalti/smalti/run"
+	"github.com/smalti/smalti/spec"
+)
+
+// paintOptions are the flags of paint. Their defaults are those of spec.Default.
+type paintOptions struct {
+	out, dir, size, preset string
+	images, noises         []string
+	init, initNoise        string
+	clips                  []string
+	job                    spec.Job
+	stopAt                 int
+	sitting                sittingOptions
+	given                  func(flag string) bool
+}
+
+// sittingOptions are flags that change how a picture is painted, not which one.
+type sittingOptions struct {
+	chunk, saveEvery, previewEvery, frameEvery int
+	preview                                    bool
+}
+
+func (o *sittingOptions) addFlags(f *pflag.FlagSet) {
+	f.IntVar(&o.chunk, "chunk", 8, "cuts to look at together; more is faster and takes more memory, the picture is the same")
+	f.IntVar(&o.saveEvery, "save-every", 25, "steps between saves of the state")
+	f.IntVar(&o.frameEvery, "frames-every", 0, "steps between pictures kept in the run folder; 0 keeps none")
+	f.BoolVar(&o.preview, "preview", false, "show the picture in the terminal while it is painted")
+	f.IntVar(&o.previewEvery, "preview-every", 10, "steps between previews")
+}
+
+func (o *sittingOptions) apply(req *run.Painting) error {
+	for name, v := range map[string]int{"--chunk": o.chunk, "--save-every": o.saveEvery, "--preview-every": o.previewEvery} {
+		if v < 1 {
+			return spec.Refusef("use 1 or more", "%s is %d", name, v)
+		}
+	}
+	if o.frameEvery < 0 {
+		return spec.Refusef("use 0 or more", "--frames-every is %d", o.frameEvery)
+	}
+	req.Chunk, req.SaveEvery, req.PreviewEvery, req.FrameEvery = o.chunk, o.saveEvery, o.previewEvery, o.frameEvery
+	return nil
+}
+
+func (a *app) newPaint() *cobra.Command {
+	o := paintOptions{job: spec.Default()}
+	cmd := &cobra.Command{
+		Use:   "paint PROMPT...",
+		Short: "Paint a picture from words",
+		Long: `Paint a picture from words. Prompts may be joined with "|", weighted with ":number" (negative pushes away), and
+stopped with a second number: "a lighthouse:1 | fog:-0.3 | watercolour:0.5:0.9". "a seed ^ a tree" tells a story.
+
+The picture is a PNG that carries its recipe: smalti rerun paints it again, byte for byte. Beside it stands a run folder
+(apple.run for apple.png) from which smalti continue goes on.`,
+		Example: `  smalti paint "a red apple"
+  smalti paint "a lighthouse at night | fog:-0.5" -o lighthouse.png --size 192x128 --seed 7 --preset fine
+  smalti paint "in the style of a mosaic" --init photo.jpg --init-weight 0.5`,
+		Args: atLeast(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.given = func(flag string) bool { return cmd.Flags().Changed(flag) }
+			return a.runPaint(cmd.Context(), &o, args)
+		},
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *paintOptions) addFlags(f *pflag.FlagSet) {
+	j := &o.job
+	f.StringVarP(&o.out, "out", "o", "", "picture to write to `FILE`; default: named after the prompt")
+	f.StringVar(&o.size, "size", fmt.Sprintf("%dx%d", j.Width, j.Height), "width and height in pixels, `WxH`")
+	f.StringVar(&o.preset, "preset", "normal", "steps and cuts together: "+presetNames())
+	f.IntVar(&j.Steps, "steps", j.Steps, "steps to paint")
+	f.IntVar(&o.stopAt, "stop-at", 0, "stop at this step; smalti continue paints the rest")
+	f.Uint64Var(&j.Seed, "seed", 0, "seed of every random draw; default: a random one, kept in the picture")
+	f.IntVar(&j.Cuts.Count, "cuts", j.Cuts.Count, "cuts that CLIP looks at in each step")
+	f.StringVar(&j.Cuts.Scheme, "scheme", j.Cuts.Scheme, "how cuts are made: "+strings.Join(spec.Schemes, ", "))
+	f.Float64Var(&j.Cuts.Power, "cut-power", j.Cuts.Power, "above 1 favours small cuts, below 1 large ones")
+	f.Float64Var(&j.Cuts.EdgeFair, "edge-fair", j.Cuts.EdgeFair, "0.5 shows the edges as often as the middle; 0 is the classic way")
+	f.Float64Var(&j.Cuts.Average, "average", j.Cuts.Average, "share of the loss on the mean of all cuts (0..1): one scene instead of repeated objects")
+	f.StringVar(&j.VQGAN.Name, "vqgan", j.VQGAN.Name, "model that paints")
+	f.StringArrayVar(&o.clips, "clip", nil, "model that judges; may be given again for several (default "+j.CLIP[0].Name+")")
+	f.StringVar(&o.init, "init", "", "start from the picture in `FILE`")
+	f.StringVar(&o.initNoise, "init-noise", j.Start.Kind, "start from random codes, pixels, gradient or fractal")
+	f.Float64Var(&j.Start.Weight, "init-weight", 0, "pull towards the start")
+	f.StringArrayVar(&o.images, "image-prompt", nil, "look like the picture in `FILE[:weight[:stop]]`; may be given again")
+	f.StringArrayVar(&o.noises, "noise-prompt", nil, "a random direction, `SEED[:weight]`; may be given again")
+	f.StringVar(&j.Optimiser.Name, "opt", j.Optimiser.Name, "optimiser: "+strings.Join(spec.Optimisers, ", "))
+	f.Float64Var(&j.Optimiser.LR, "lr", j.Optimiser.LR, "learning rate")
+	f.Float64Var(&j.Losses.TV, "tv", 0, "weight of the total variation, which smooths")
+	f.Float64Var(&j.Losses.MSEDecay, "mse-decay", 0, "pull to zero that fades, as VQGAN-CLIP has it")
+	f.Float64Var(&j.EMA, "ema", j.EMA, "show the running mean of the latent with this decay; 0 shows the latent")
+	f.StringVar(&j.Precision, "precision", j.Precision, "number format of the work: "+strings.Join(spec.Precisions, ", "))
+	f.StringVar(&o.dir, "run", "", "run folder; default: beside the picture")
+	o.sitting.addFlags(f)
+}
+
+func presetNames() string {
+	names := make([]string, 0, len(spec.Presets))
+	for n := range spec.Presets {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, func(a, b string) int { return spec.Presets[a].Steps - spec.Presets[b].Steps })
+	return strings.Join(names, ", ")
+}
+
+func (a *app) runPaint(ctx context.Context, o *paintOptions, args []string) error {
+	req, err := o.painting(args)
+	if err != nil {
+		return err
+	}
+	r, err := a.openRunner()
+	if err != nil {
+		return err
+	}
+	sink, done := a.openSink(o.sitting.preview)
+	defer done()
+	_, err = r.Paint(ctx, *req, sink)
+	return err
+}
+
+// painting turns flags and prompts into a request, refusing what can be refused without a model.
+func (o *paintOptions) painting(args []string) (*run.Painting, error) {
+	j := o.job
+	preset, ok := spec.Presets[o.preset]
+	if !ok {
+		return nil, spec.Refusef("use one of: "+presetNames(), "--preset %q is unknown", o.preset)
+	}
+	if !o.given("steps") {
+		j.Steps = preset.Steps
+	}
+	if !o.given("cuts") {
+		j.Cuts.Count = preset.Cuts
+	}
+	j.Length = j.Steps
+	var err error
+	if j.Width, j.Height, err = spec.ParseSize(o.size); err != nil {
+		return nil, err
+	}
+	if len(o.clips) > 0 {
+		j.CLIP = nil
+		for _, name := range o.clips {
+			j.CLIP = append(j.CLIP, spec.ModelRef{Name: name})
+		}
+	}
+	if !o.given("seed") {
+		j.Seed = randomSeed()
+	}
+	req := &run.Painting{Dir: o.dir, StopAt: o.stopAt}
+	if err := o.prompts(&j, req, args); err != nil {
+		return nil, err
+	}
+	if o.stopAt < 0 || o.given("stop-at") && o.stopAt == 0 {
+		return nil, spec.Refusef("use a step from 1 on", "--stop-at is %d", o.stopAt)
+	}
+	j.Canonicalise()
+	if err := j.Validate(); err != nil {
+		return nil, err
+	}
+	if req.Out, err = outputName(o.out, args); err != nil {
+		return nil, err
+	}
+	req.Job = j
+	return req, o.sitting.apply(req)
+}
+
+// prompts fills in what the picture is pulled towards and where it starts.
+func (o *paintOptions) prompts(j *spec.Job, req *run.Painting, args []string) (err error) {
+	if j.Prompts, err = spec.ParsePrompts(args, j.Steps); err != nil {
+		return err
+	}
+	for _, s := range o.images {
+		file, weight, stop, err := spec.ParseImagePrompt(s)
+		if err != nil {
+			return err
+		}
+		sum, err := req.Inputs.AddInput(file)
+		if err != nil {
+			return fmt.Errorf("read the picture of --image-prompt: %w", err)
+		}
+		j.Prompts = append(j.Prompts, spec.Prompt{Image: sum, Weight: weight, Stop: stop})
+	}
+	for _, s := range o.noises {
+		p, err := spec.ParseNoisePrompt(s)
+		if err != nil {
+			return err
+		}
+		j.Prompts = append(j.Prompts, p)
+	}
+	j.Start.Kind = o.initNoise
+	if o.init != "" {
+		if o.given("init-noise") {
+			return spec.Refuse("--init and --init-noise both say where to start", "give one of them")
+		}
+		j.Start.Kind = "image"
+		if j.Start.Image, err = req.Inputs.AddInput(o.init); err != nil {
+			return fmt.Errorf("read the picture of --init: %w", err)
+		}
+	} else if j.Start.Kind == "image" {
+		return spec.Refuse("--init-noise image needs a picture", "use --init FILE")
+	}
+	return nil
+}
+
+func randomSeed() uint64 {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic(err) // the system's source does not fail; a fixed seed in its place would go unnoticed
+	}
+	return uint64(binary.LittleEndian.Uint32(b[:])) // short enough to be typed again
+}
+
+// outputName is the file the picture goes to: the one given, or one named after the prompt that is not taken.
+func outputName(out string, args []string) (string, error) {
+	if out != "" {
+		if ext := strings.ToLower(filepath.Ext(out)); ext != ".png" {
+			return "", spec.Refusef("name a .png file: the recipe travels inside it", "-o %s is no PNG", out)
+		}
+		if dir := filepath.Dir(out); !exists(dir) {
+			return "", spec.Refusef("make it first: mkdir -p "+dir, "the folder %s does not exist", dir)
+		}
+		return out, nil
+	}
+	base := slug(args[0])
+	for n := 1; ; n++ {
+		name := base + ".png"
+		if n > 1 {
+			name = fmt.Sprintf("%s-%d.png", base, n)
+		}
+		if !exists(name) && !exists(run.FolderFor(name)) {
+			return name, nil
+		}
+	}
+}
+
+// slug makes a file name of words.
+func slug(s string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(s) {
+		switch {
+		case unicode.IsLetter(r) || unicode.IsDigit(r):
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+		if b.Len() >= 48 {
+			break
+		}
+	}
+	if name := strings.Trim(b.String(), "-"); name != "" {
+		return name
+	}
+	return "picture"
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"math"
+
+	"github.com/spf13/cobra"
+
+	"github.com/smalti/smalti/event"
+	"github.com/smalti/smalti/pixel"
+	"github.com/smalti/smalti/run"
+	"github.com/smalti/smalti/spec"
+)
+
+func (a *app) newShow() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show PNG",
+		Short: "Print the recipe that a picture carries",
+		Example: `  smalti show apple.png
+  smalti show apple.png --json | jq -r .text.job`,
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.runShow(args[0]) },
+	}
+}
+
+func (a *app) runShow(path string) error {
+	job, chunks, err := run.ReadRecipe(path)
+	if err != nil {
+		return err
+	}
+	data, err := job.Encode()
+	if err != nil {
+		return err
+	}
+	values := map[string]float64{}
+	if codes, err := pixel.DecodeCodes(chunks); err == nil {
+		values["code_rows"], values["code_columns"] = float64(codes.Rows), float64(codes.Cols)
+	}
+	if a.json {
+		a.sink().Emit(event.Event{Kind: event.Result, Path: path, Text: map[string]string{"job": string(data)}, Values: values})
+		return nil
+	}
+	for _, row := range describe(job) {
+		fmt.Fprintf(a.out, "%-10s %s\n", row[0], row[1])
+	}
+	if len(values) > 0 {
+		fmt.Fprintf(a.out, "%-10s %.0fx%.0f\n", "codes", values["code_columns"], values["code_rows"])
+	}
+	return nil
+}
+
+// describe lists what decides a picture, one line a thing.
+func describe(j *spec.Job) [][2]string {
+	var rows [][2]string
+	add := func(name, format string, args ...any) {
+		rows = append(rows, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	for _, p := range j.Prompts {
+		text := p.Text
+		switch {
+		case p.Image != "":
+			text = "picture " + p.Image[:min(12, len(p.Image))]
+		case p.Noise != nil:
+			text = fmt.Sprintf("noise %d", *p.Noise)
+		}
+		if p.Weight != 1 {
+			text += fmt.Sprintf(" (weight %g)", p.Weight)
+		}
+		if p.Stop != nil {
+			text += fmt.Sprintf(" (stop %g)", *p.Stop)
+		}
+		if p.From > 0 || p.Until > 0 {
+			text += fmt.Sprintf(" (steps %d to %d)", p.From, p.Until)
+		}
+		add("prompt", "%s", text)
+	}
+	add("size", "%dx%d", j.Width, j.Height)
+	add("steps", "%d", j.Steps)
+	add("seed", "%d", j.Seed)
+	add("vqgan", "%s", modelLine(j.VQGAN))
+	for _, c := range j.CLIP {
+		add("clip", "%s", modelLine(c))
+	}
+	add("cuts", "%d %s", j.Cuts.Count, j.Cuts.Scheme)
+	add("optimiser", "%s lr %g", j.Optimiser.Name, j.Optimiser.LR)
+	start := j.Start.Kind
+	if j.Start.Image != "" {
+		start += " " + j.Start.Image[:min(12, len(j.Start.Image))]
+	}
+	add("start", "%s", start)
+	add("precision", "%s", j.Precision)
+	add("build", "smalti %s, backend %s, CPU class %s", j.Build.Smalti, j.Build.Backend, j.Build.CPU)
+	return rows
+}
+
+func modelLine(m spec.ModelRef) string {
+	s := m.Name
+	if m.Version != "" {
+		s += " " + m.Version
+	}
+	if m.SHA256 != "" {
+		s += " sha256:" + m.SHA256[:min(12, len(m.SHA256))]
+	}
+	return s
+}
+
+func (a *app) newDiff() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "diff A B",
+		Short: "Compare two pictures: their pixels and their recipes",
+		Long:  "Compare two pictures. The exit code is 0 when all pixels are equal and 1 when they are not.",
+		Example: `  smalti diff apple.png again.png
+  smalti diff apple.png other.png -o difference.png`,
+		Args: exactly(2),
+		RunE: func(_ *cobra.Command, args []string) error { return a.runDiff(args[0], args[1], out) },
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "write the difference as a picture to `FILE`")
+	return cmd
+}
+
+// errDiffer makes diff exit with 1 when the pictures differ.
+var errDiffer = errors.New("the pictures differ")
+
+func (a *app) runDiff(pathA, pathB, out string) error {
+	pics := make([]image.Image, 2)
+	for i, p := range []string{pathA, pathB} {
+		img, err := pixel.DecodeFile(p)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", p, err)
+		}
+		pics[i] = img
+	}
+	d, err := pixel.Compare(pics[0], pics[1])
+	if err != nil {
+		return fmt.Errorf("compare %s with %s: %w", pathA, pathB, err)
+	}
+	recipe := diffRecipes(pathA, pathB)
+	if out != "" {
+		img, err := pixel.DifferenceImage(pics[0], pics[1])
+		if err != nil {
+			return err
+		}
+		if err := writePNG(out, img); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		text := map[string]string{}
+		for _, r := range recipe {
+			text[r[0]] = r[1] + " -> " + r[2]
+		}
+		a.sink().Emit(event.Event{Kind: event.Result, Text: text, Values: map[string]float64{
+			"max": float64(d.Max), "mean": d.Mean, "pixels": float64(d.Pixels), "psnr": d.PSNR, "ssim": d.SSIM}})
+	} else {
+		a.printDiff(d, recipe)
+	}
+	if !d.Equal() {
+		return errDiffer
+	}
+	return nil
+}
+
+func (a *app) printDiff(d pixel.Difference, recipe [][3]string) {
+	if d.Equal() {
+		fmt.Fprintln(a.out, "all pixels are equal")
+	} else {
+		psnr := fmt.Sprintf("%.2f dB", d.PSNR)
+		if math.IsInf(d.PSNR, 1) {
+			psnr = "infinite"
+		}
+		fmt.Fprintf(a.out, "%d pixels differ, by up to %d of 255, %.3f in the mean; PSNR %s, SSIM %.4f\n", d.Pixels, d.Max, d.Mean, psnr, d.SSIM)
+	}
+	for _, r := range recipe {
+		fmt.Fprintf(a.out, "%-10s %s -> %s\n", r[0], r[1], r[2])
+	}
+}
+
+// diffRecipes lists the lines in which two recipes differ; pictures without a recipe have none.
+func diffRecipes(pathA, pathB string) [][3]string {
+	a, _, errA := run.ReadRecipe(pathA)
+	b, _, errB := run.ReadRecipe(pathB)
+	if errA != nil || errB != nil {
+		return nil
+	}
+	rowsA, rowsB := joined(describe(a)), joined(describe(b))
+	var out [][3]string
+	for _, name := range []string{"prompt", "size", "steps", "seed", "vqgan", "clip", "cuts", "optimiser", "start", "precision", "build"} {
+		if rowsA[name] != rowsB[name] {
+			out = append(out, [3]string{name, rowsA[name], rowsB[name]})
+		}
+	}
+	return out
+}
+
+func joined(rows [][2]string) map[string]string {
+	out := map[string]string{}
+	for _, r := range rows {
+		if out[r[0]] != "" {
+			out[r[0]] += " | "
+		}
+		out[r[0]] += r[1]
+	}
+	return out
+}

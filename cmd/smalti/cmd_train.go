@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/smalti/smalti/event"
+	"github.com/smalti/smalti/spec"
+	"github.com/smalti/smalti/train"
+)
+
+// trainOptions are the flags that all trainings share.
+type trainOptions struct {
+	data, out, config, resume, initFrom string
+	sets                                []string
+	budget                              time.Duration
+}
+
+func (o *trainOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.data, "data", "", "pack by name or folder; default: "+defaultPack+"; \"shapes\" needs no files")
+	f.StringVarP(&o.out, "out", "o", "", "run folder to make")
+	f.StringVar(&o.config, "config", "", "JSON `FILE` with settings to change; see train.json of a run")
+	f.StringVar(&o.resume, "resume", "", "go on with the run in folder `RUN`")
+	f.StringVar(&o.initFrom, "init-from", "", "start from the weights in `FILE`, with fresh moments")
+	f.DurationVar(&o.budget, "for", 0, "stop and save after this time, for example 90m")
+	f.StringArrayVar(&o.sets, "set", nil, "change one setting, `key=value`, for example train.steps=5000; may be given again")
+}
+
+const defaultPack = "emoji"
+
+func (a *app) newTrain() *cobra.Command {
+	return group("train", "Train models on your own pictures or on open packs",
+		newTraining(a, "clip", "Train a CLIP on captioned pictures", train.DefaultClip, train.RunClip),
+		newTraining(a, "vqgan", "Train a VQGAN on pictures", train.DefaultVQGAN, train.RunVQGAN))
+}
+
+// newTraining builds the verb of one recipe. C is its configuration.
+func newTraining[C any](a *app, name, short string, defaults func() C, runIt func(context.Context, C, event.Sink, train.Options) (train.Result, error)) *cobra.Command {
+	var o trainOptions
+	cmd := &cobra.Command{
+		Use: name, Short: short, Args: exactly(0),
+		Long: short + `. Every setting is in train.json of the run folder; --config and --set change them. A run that is stopped
+(Ctrl-C, --for, a crash) goes on with --resume and ends with the same bytes as one that was never stopped.`,
+		Example: fmt.Sprintf(`  smalti train %[1]s --data emoji --out runs/%[1]s --for 60m
+  smalti train %[1]s --resume runs/%[1]s
+  smalti train %[1]s --data shapes --out try --set train.steps=200`, name),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runTraining(cmd.Context(), a, name, &o, defaults, runIt)
+		},
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+func runTraining[C any](ctx context.Context, a *app, name string, o *trainOptions, defaults func() C,
+	runIt func(context.Context, C, event.Sink, train.Options) (train.Result, error)) error {
+	cfg, opts, err := trainingConfig(a, o, defaults)
+	if err != nil {
+		return err
+	}
+	sink, done := a.openSink(false)
+	defer done()
+	sink = event.Multi(sink, sheets(filepath.Join(opts.Dir, "samples")))
+	_, err = runIt(ctx, cfg, sink, opts)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return hinted(err, fmt.Sprintf("go on with: smalti train %s --resume %s", name, opts.Dir))
+	case errors.Is(err, train.ErrHasState):
+		return spec.Refusef(fmt.Sprintf("go on with --resume %s, or choose another --out", opts.Dir), "%v", err)
+	}
+	return err
+}
+
+// trainingConfig assembles the configuration: the recipe's defaults or the resumed run's, then --config, then --set.
+func trainingConfig[C any](a *app, o *trainOptions, defaults func() C) (cfg C, opts train.Options, err error) {
+	tree := map[string]any{}
+	base := any(defaults())
+	opts = train.Options{Dir: o.out, InitFrom: o.initFrom}
+	if o.resume != "" {
+		if o.out != "" || o.data != "" || o.initFrom != "" || o.config != "" {
+			return cfg, opts, spec.Refuse("--resume takes its run as it is", "leave out --out, --data, --config and --init-from; --set train.steps=N may lengthen it")
+		}
+		opts.Dir, opts.Resume = o.resume, true
+		data, err := os.ReadFile(filepath.Join(o.resume, train.ConfigFile))
+		if err != nil {
+			return cfg, opts, spec.Refusef("name the folder that train made", "%s is no training: %v", o.resume, err)
+		}
+		base = json.RawMessage(data)
+	} else if o.out == "" {
+		return cfg, opts, spec.Refuse("--out is missing", "name a folder for the run, for example --out runs/first")
+	}
+	if tree, err = mergeJSON(tree, base); err != nil {
+		return cfg, opts, err
+	}
+	if o.config != "" {
+		data, err := os.ReadFile(o.config)
+		if err != nil {
+			return cfg, opts, err
+		}
+		if tree, err = mergeJSON(tree, json.RawMessage(data)); err != nil {
+			return cfg, opts, spec.Refusef("see train.json of a run for its form", "--config %s: %v", o.config, err)
+		}
+	}
+	for _, s := range o.sets {
+		if err := setJSON(tree, s); err != nil {
+			return cfg, opts, err
+		}
+	}
+	if o.resume == "" {
+		if tree["data"], err = a.trainingData(o.data); err != nil {
+			return cfg, opts, err
+		}
+	}
+	data, err := json.Marshal(tree)
+	if err != nil {
+		return cfg, opts, err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&cfg); err != nil {
+		return cfg, opts, spec.Refusef("see train.json of a run for the names", "the settings do not fit: %v", err)
+	}
+	if r, ok := any(&cfg).(interface {
+		Limit(workers int, budget time.Duration, now func() time.Time)
+	}); ok {
+		r.Limit(a.threads, o.budget, a.now)
+	}
+	if v, ok := any(cfg).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return cfg, opts, spec.Refusef("change it with --set", "%v", err)
+		}
+	}
+	return cfg, opts, nil
+}
+
+// trainingData is the folder of the data, or the name of data that need none.
+func (a *app) trainingData(name string) (string, error) {
+	switch name {
+	case train.ShapesData:
+		return name, nil
+	case "":
+		name = defaultPack
+	}
+	dir, err := a.packDir(name)
+	if err != nil {
+		return "", err
+	}
+	if !exists(dir) {
+		return "", spec.Refusef("build it: smalti data build "+defaultPack+", or name a folder of pictures", "there are no data in %s", dir)
+	}
+	return dir, nil
+}
+
+// mergeJSON lays the fields of v over those of tree.
+func mergeJSON(tree map[string]any, v any) (map[string]any, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var over map[string]any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&over); err != nil {
+		return nil, err
+	}
+	overlay(tree, over)
+	return tree, nil
+}
+
+func overlay(tree, over map[string]any) {
+	for k, v := range over {
+		sub, isMap := v.(map[string]any)
+		old, wasMap := tree[k].(map[string]any)
+		if isMap && wasMap {
+			overlay(old, sub)
+			continue
+		}
+		tree[k] = v
+	}
+}
+
+// setJSON sets one field, "a.b=value". The value is JSON, or a bare word for text.
+func setJSON(tree map[string]any, s string) error {
+	path, value, ok := strings.Cut(s, "=")
+	parts := strings.Split(path, ".")
+	if !ok || slices.Contains(parts, "") {
+		return spec.Refusef("write for example --set train.lr=0.001", "--set %q is not key=value", s)
+	}
+	var v any
+	d := json.NewDecoder(strings.NewReader(value))
+	d.UseNumber()
+	if d.Decode(&v) != nil || d.More() {
+		v = value
+	}
+	for _, p := range parts[:len(parts)-1] {
+		sub, ok := tree[p].(map[string]any)
+		if !ok {
+			return spec.Refusef("see train.json of a run for the names", "--set %s: there is no group %q", path, p)
+		}
+		tree = sub
+	}
+	last := parts[len(parts)-1]
+	if _, known := tree[last]; !known {
+		return spec.Refusef("the names here are: "+strings.Join(sortedKeys(tree), ", "), "--set %s: there is no setting %q", path, last)
+	}
+	tree[last] = v
+	return nil
+}
+
+func sortedKeys(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// sheets writes the sample sheets of a training as pictures.
+func sheets(dir string) event.Sink {
+	return event.Func(func(e event.Event) {
+		if e.Kind != event.Samples || e.Picture == nil {
+			return
+		}
+		// A sheet that cannot be written must not end the training: the numbers are what counts.
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return
+		}
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%07d.png", e.Step)))
+		if err != nil {
+			return
+		}
+		defer f.Close()
+		_ = png.Encode(f, e.Picture)
+	})
+}

@@ -1,0 +1,139 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/smalti/smalti/event"
+	"github.com/smalti/smalti/paint"
+	"github.com/smalti/smalti/pixel"
+	"github.com/smalti/smalti/spec"
+)
+
+// writePicture writes the picture with its recipe into the run folder and to the output file. The recipe's number of
+// steps is what was painted, so that a picture stopped half-way reruns to what it is.
+func (s *session) writePicture(pic paint.Picture) error {
+	job := *s.job
+	job.Steps = s.painter.Step()
+	chunks, err := recipeChunks(&job, pic, s.rows())
+	if err != nil {
+		return err
+	}
+	var buf bytes.Buffer
+	if err := pixel.EncodePNG(&buf, toImage(pic), chunks...); err != nil {
+		return fmt.Errorf("run: encode the picture: %w", err)
+	}
+	for _, path := range []string{filepath.Join(s.folder.path, outFile), s.req.Out} {
+		if err := writeFile(path, buf.Bytes()); err != nil {
+			return fmt.Errorf("run: write the picture: %w", err)
+		}
+	}
+	s.sink.Emit(event.Event{Kind: event.Saved, Step: job.Steps, Path: s.req.Out})
+	return nil
+}
+
+func (s *session) rows() int { h, _, _ := s.painter.Latents(); return h }
+
+// recipeChunks is what travels inside the PNG: the job, the same in words that other programs show, and the codes.
+func recipeChunks(j *spec.Job, pic paint.Picture, rows int) ([]pixel.Chunk, error) {
+	data, err := j.Encode()
+	if err != nil {
+		return nil, err
+	}
+	recipe, err := pixel.ITXtChunk(pixel.RecipeKey, string(data))
+	if err != nil {
+		return nil, fmt.Errorf("run: write the recipe: %w", err)
+	}
+	words, err := pixel.ITXtChunk(pixel.ParametersKey, parameters(j))
+	if err != nil {
+		return nil, fmt.Errorf("run: write the recipe: %w", err)
+	}
+	chunks := []pixel.Chunk{recipe, words}
+	index := make([]uint16, len(pic.Codes))
+	for i, c := range pic.Codes {
+		if c < 0 || c > 0xffff {
+			return chunks, nil // a codebook too large for the chunk: the picture goes without
+		}
+		index[i] = uint16(c)
+	}
+	codes, err := pixel.EncodeCodes(pixel.Codes{Rows: rows, Cols: len(index) / rows, Index: index})
+	if err != nil {
+		return nil, fmt.Errorf("run: write the codes: %w", err)
+	}
+	return append(chunks, codes), nil
+}
+
+// parameters is the form that viewers of other programs' pictures understand.
+func parameters(j *spec.Job) string {
+	var pull, push []string
+	for _, p := range j.Prompts {
+		switch {
+		case p.Text == "":
+		case p.Weight < 0:
+			push = append(push, p.Text)
+		default:
+			pull = append(pull, p.Text)
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", strings.Join(pull, " | "))
+	if len(push) > 0 {
+		fmt.Fprintf(&b, "Negative prompt: %s\n", strings.Join(push, " | "))
+	}
+	fmt.Fprintf(&b, "Steps: %d, Sampler: %s, CFG scale: 1, Seed: %d, Size: %dx%d, Model: %s, Version: smalti %s",
+		j.Steps, j.Optimiser.Name, j.Seed, j.Width, j.Height, j.VQGAN.Name, j.Build.Smalti)
+	return b.String()
+}
+
+// ReadRecipe reads the job inside a picture made by smalti, with the chunks it came in.
+func ReadRecipe(path string) (*spec.Job, []pixel.Chunk, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	chunks, err := pixel.ReadChunks(f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	text, err := pixel.FindText(chunks, pixel.RecipeKey)
+	if err != nil {
+		return nil, nil, &NoRecipeError{Path: path, err: err}
+	}
+	job, err := spec.Decode([]byte(text))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the recipe of %s: %w", path, err)
+	}
+	return job, chunks, nil
+}
+
+// NoRecipeError says that a picture carries no recipe.
+type NoRecipeError struct {
+	Path string
+	err  error
+}
+
+func (e *NoRecipeError) Error() string { return e.Path + " carries no recipe" }
+func (e *NoRecipeError) Unwrap() error { return e.err }
+
+// Hint says why.
+func (e *NoRecipeError) Hint() string {
+	return "only PNG files written by smalti carry one; programs that edit pictures often drop it"
+}
+
+// Rerun paints the picture of a recipe again. With the same build it is the same file, byte for byte.
+func (r *Runner) Rerun(ctx context.Context, png string, req Painting, sink event.Sink) (Result, error) {
+	job, _, err := ReadRecipe(png)
+	if err != nil {
+		return Result{}, err
+	}
+	req.Job = *job
+	if f, err := OpenFolder(png); err == nil {
+		req.Inputs.folder = f
+	}
+	return r.Paint(ctx, req, sink)
+}

@@ -1,0 +1,58 @@
+// Package run turns a description of work into its result: a spec.Job into a picture with a run folder, a weight file
+// into a model of the store. It joins what does not know each other: store and weights find the models, clip and
+// vqgan are the models, paint is the loop, pixel writes the picture. Whoever asks - terminal, page, worker - gets the
+// same events.
+//
+// Start with Runner and Runner.Paint; models.go finds models by name, folder.go is the run folder, recipe.go what
+// travels inside a picture.
+package run
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/smalti/smalti/clip"
+	"github.com/smalti/smalti/engine"
+	"github.com/smalti/smalti/spec"
+	"github.com/smalti/smalti/store"
+	"github.com/smalti/smalti/vqgan"
+)
+
+// Options make a Runner.
+type Options struct {
+	Store   *store.Store
+	Threads int              // workers inside an operation; 0 means one for each processor
+	Version string           // of smalti, for recipes
+	Now     func() time.Time // the clock that speeds and times are taken with
+}
+
+// Runner runs jobs. Models stay loaded between jobs. It is safe for concurrent use.
+type Runner struct {
+	engine  *engine.Engine
+	store   *store.Store
+	now     func() time.Time
+	version string
+
+	mu     sync.Mutex
+	clips  map[string]*clip.Model  // by sha256
+	vqgans map[string]*vqgan.Model // by sha256
+}
+
+// New starts an engine.
+func New(o Options) (*Runner, error) {
+	e, err := engine.New(engine.Options{Threads: o.Threads})
+	if err != nil {
+		return nil, fmt.Errorf("run: %w", err)
+	}
+	return &Runner{engine: e, store: o.Store, now: o.Now, version: o.Version,
+		clips: map[string]*clip.Model{}, vqgans: map[string]*vqgan.Model{}}, nil
+}
+
+// Engine returns the engine that graphs run on.
+func (r *Runner) Engine() *engine.Engine { return r.engine }
+
+// Build says what this program is, as recipes record it.
+func (r *Runner) Build() spec.Build {
+	return spec.Build{Smalti: r.version, Backend: r.engine.Name(), CPU: engine.CPUClass()}
+}

@@ -1,0 +1,213 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"image"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/smalti/smalti/clip"
+	"github.com/smalti/smalti/event"
+	"github.com/smalti/smalti/paint"
+	"github.com/smalti/smalti/pixel"
+	"github.com/smalti/smalti/spec"
+)
+
+// Inputs finds the picture files that a job names by sha256.
+type Inputs struct {
+	Paths  map[string]string // by sha256
+	folder *Folder           // where earlier sittings kept theirs
+}
+
+// AddInput reads a picture file and returns its sha256, by which the job names it.
+func (in *Inputs) AddInput(path string) (string, error) {
+	data, err := readCapped(path, maxInput)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	name := hex.EncodeToString(sum[:])
+	if in.Paths == nil {
+		in.Paths = map[string]string{}
+	}
+	in.Paths[name] = path
+	return name, nil
+}
+
+// read returns the bytes of an input.
+func (in *Inputs) read(sum string) ([]byte, error) {
+	data, err := []byte(nil), os.ErrNotExist
+	if path, ok := in.Paths[sum]; ok {
+		data, err = readCapped(path, maxInput)
+	} else if in.folder != nil {
+		data, err = in.folder.input(sum)
+	}
+	if err != nil {
+		return nil, &MissingInputError{SHA256: sum, err: err}
+	}
+	if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != sum {
+		return nil, &MissingInputError{SHA256: sum, err: fmt.Errorf("the file changed: its sha256 is %x", got)}
+	}
+	return data, nil
+}
+
+// MissingInputError says that a picture which the job needs is not there.
+type MissingInputError struct {
+	SHA256 string
+	err    error
+}
+
+func (e *MissingInputError) Error() string {
+	return fmt.Sprintf("the job needs the picture with sha256 %s: %v", short(e.SHA256), e.err)
+}
+func (e *MissingInputError) Unwrap() error { return e.err }
+
+// Hint says what to try.
+func (e *MissingInputError) Hint() string { return "give the file again with --input FILE" }
+
+// eye is a CLIP model with its part in the job.
+type eye struct {
+	model  *clip.Model
+	name   string
+	weight float64
+}
+
+// prepare loads the models, pins them in the job, and makes a painter whose targets are those of the job's first step.
+func (r *Runner) prepare(ctx context.Context, req *Painting, sink event.Sink) (*session, error) {
+	job := req.Job
+	s := &session{Runner: r, req: req, sink: sink, job: &job, used: map[string][]byte{}}
+	decoder, ref, err := r.VQGAN(job.VQGAN)
+	if err != nil {
+		return nil, err
+	}
+	job.VQGAN = ref
+	job.CLIP = append([]spec.ModelRef(nil), job.CLIP...)
+	encoders := make([]paint.ImageEncoder, len(job.CLIP))
+	for i, c := range job.CLIP {
+		m, ref, err := r.CLIP(c)
+		if err != nil {
+			return nil, err
+		}
+		job.CLIP[i] = ref
+		weight := ref.Weight
+		if weight == 0 {
+			weight = 1
+		}
+		s.eyes = append(s.eyes, &eye{m, ref.Name, weight})
+		encoders[i] = m
+	}
+	s.checkBuild()
+	job.Build = r.Build()
+	cfg, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	if s.painter, err = paint.New(r.engine, decoder, encoders, cfg); err != nil {
+		return nil, fmt.Errorf("run: %w", err)
+	}
+	// Prompts of all steps are embedded now: picture prompts are cut as in step 0, whenever the run is resumed.
+	return s, s.embedAll(ctx)
+}
+
+// checkBuild warns when a recipe was painted by another build: its bytes are promised within one build only.
+func (s *session) checkBuild() {
+	then, now := s.job.Build, s.Build()
+	if then != (spec.Build{}) && then != now {
+		s.sink.Emit(event.Event{Kind: event.Warning,
+			Message: fmt.Sprintf("the job was painted by smalti %s, backend %s, CPU class %s; this is %s, %s, %s: the picture may differ in details",
+				then.Smalti, then.Backend, then.CPU, now.Smalti, now.Backend, now.CPU)})
+	}
+}
+
+// config maps the job to the loop's terms.
+func (s *session) config() (paint.Config, error) {
+	j := s.job
+	scheme, err := paint.SchemeByName(j.Cuts.Scheme)
+	if err != nil {
+		return paint.Config{}, spec.Refusef("use one of: "+strings.Join(spec.Schemes, ", "), "%v", err)
+	}
+	scheme.CutPower, scheme.EdgeFair = j.Cuts.Power, j.Cuts.EdgeFair
+	c := paint.Config{Seed: j.Seed, Width: j.Width, Height: j.Height, Scheme: scheme, Chunk: s.req.Chunk,
+		Cuts: paint.Const(float64(j.Cuts.Count)), Share: paint.Const(j.Cuts.Average),
+		Optimiser: paint.OptimiserConfig{Kind: j.Optimiser.Name}, LR: rate(j), Average: j.EMA}
+	if j.Start.Weight > 0 {
+		c.Latent = append(c.Latent, paint.Pull{Weight: paint.Const(j.Start.Weight)})
+	}
+	if j.Losses.MSEDecay > 0 {
+		c.Latent = append(c.Latent, paint.Shrink{Weight: paint.Const(j.Losses.MSEDecay), Hyperbolic: true})
+	}
+	if j.Losses.TV > 0 {
+		c.Pixel = append(c.Pixel, paint.WeightedPixelLoss{Loss: paint.TotalVariation{}, Weight: paint.Const(j.Losses.TV)})
+	}
+	return c, nil
+}
+
+// rate is the learning rate in absolute steps: a cosine over the length that the job was laid out for.
+func rate(j *spec.Job) paint.Schedule {
+	if j.Optimiser.FinalLR == 1 || j.Length < 2 {
+		return paint.Const(j.Optimiser.LR)
+	}
+	return paint.Schedule{Shape: paint.Cosine, Points: []paint.Point{
+		{Step: 0, Value: j.Optimiser.LR}, {Step: j.Length - 1, Value: j.Optimiser.LR * j.Optimiser.FinalLR}}}
+}
+
+// begin puts the start on the canvas.
+func (s *session) begin() error {
+	start := paint.Start{Kind: paint.StartKind(s.job.Start.Kind)}
+	if s.job.Start.Kind == "image" {
+		img, err := s.picture(s.job.Start.Image)
+		if err != nil {
+			return err
+		}
+		start.Kind, start.Picture = paint.StartPicture, s.fill(img)
+	}
+	return s.painter.Begin(start)
+}
+
+// picture decodes an input and remembers it for the run folder.
+func (s *session) picture(sum string) (image.Image, error) {
+	data, err := s.req.Inputs.read(sum)
+	if err != nil {
+		return nil, err
+	}
+	img, err := pixel.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("run: read the picture with sha256 %s: %w", short(sum), err)
+	}
+	s.used[sum] = data
+	return img, nil
+}
+
+// fill resamples a picture to the canvas: scaled to cover it, the rest cropped at the sides.
+func (s *session) fill(img image.Image) []float32 {
+	w, h := s.job.Width, s.job.Height
+	b := img.Bounds()
+	scale := math.Max(float64(w)/float64(b.Dx()), float64(h)/float64(b.Dy()))
+	sw, sh := max(w, int(math.Round(float64(b.Dx())*scale))), max(h, int(math.Round(float64(b.Dy())*scale)))
+	big := pixel.FromImage(pixel.Resize8(img, sw, sh, pixel.Lanczos))
+	return big.Crop((sw-w)/2, (sh-h)/2, w, h).Pix
+}
+
+// settings are shown when work starts.
+func (s *session) settings() map[string]string {
+	return map[string]string{"prompt": promptText(s.job), "size": fmt.Sprintf("%dx%d", s.job.Width, s.job.Height), "seed": strconv.FormatUint(s.job.Seed, 10),
+		"vqgan": s.job.VQGAN.Name, "clip": s.job.CLIP[0].Name, "scheme": s.job.Cuts.Scheme}
+}
+
+func promptText(j *spec.Job) string {
+	var texts []string
+	for _, p := range j.Prompts {
+		if p.Text != "" && p.Weight > 0 {
+			texts = append(texts, p.Text)
+		}
+	}
+	return strings.Join(texts, " | ")
+}
+
+func toImage(p paint.Picture) *image.NRGBA { return pixel.Image{W: p.W, H: p.H, Pix: p.Pix}.ToImage() }
