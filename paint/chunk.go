@@ -146,8 +146,7 @@ type chunk struct {
 	in          []*tensors.Tensor // inputs of cutGraph after the view
 }
 
-// chunks splits the cuts of a step into chunks of one size, as even as possible, the last padded with copies of its
-// last cut. Each call of the returned function draws the next chunk.
+// chunkSize splits cuts into chunks of at most limit, as even as possible, so that little of the last is padding.
 func (y *eye) chunkSize(cuts, limit int) int {
 	if limit <= 0 || limit >= cuts {
 		return cuts
@@ -156,11 +155,18 @@ func (y *eye) chunkSize(cuts, limit int) int {
 	return (cuts + count - 1) / count
 }
 
-// draw makes the inputs of the cuts from first on.
+// draw makes the inputs of n cuts from first on. What goes beyond the last cut of the step is padded with copies of it,
+// which nobody counts.
 func (y *eye) draw(step, first, cuts, n, width, height int) (*chunk, error) {
 	s := y.encoder.ImageSize()
 	c := &chunk{first: first, real: min(n, cuts-first), n: n}
 	var rows, cols, params, noise []float32
+	if !y.scheme.Pooled {
+		rows, cols = make([]float32, 0, n*s*height), make([]float32, 0, n*s*width)
+	}
+	if y.scheme.Noise > 0 {
+		noise = make([]float32, 0, n*3*s*s)
+	}
 	for i := range n {
 		k := CutKey{Step: step, Encoder: y.index, Index: min(first+i, cuts-1), Width: width, Height: height, Size: s}
 		cut, err := y.source.Cut(k)

@@ -106,3 +106,27 @@ func TestSharedLossGradient(t *testing.T) {
 		}
 	}
 }
+
+// TestShareOfEqualEmbeddings: when all cuts look the same, the mean looks like each, and the share changes nothing.
+func TestShareOfEqualEmbeddings(t *testing.T) {
+	const n, d = 4, 5
+	one := NoiseEmbedding(4, d)
+	var data []float32
+	for range n {
+		data = append(data, one...)
+	}
+	targets := []Target{{Embedding: NoiseEmbedding(1, 2*d), Weight: 1.5}}
+	var want float64
+	for i, share := range []float64{0, 0.3, 1} {
+		got, err := TargetsLoss(Embeddings{N: n, D: d, Data: data}, targets, share, make([]float64, n*d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			want = got
+		}
+		if math.Abs(got-want) > 1e-9 || got == 0 {
+			t.Errorf("share %v: loss %v, want %v", share, got, want)
+		}
+	}
+}

@@ -392,3 +392,14 @@ func TestAverageAndBest(t *testing.T) {
 		}
 	}
 }
+
+func TestRestartForgetsTheMoments(t *testing.T) {
+	cfg := toyConfig(t, "original")
+	cfg.Latent = []LatentLoss{Shrink{Weight: Schedule{Points: []Point{{0, 1}, {3, 0.5}}}, Restart: true}}
+	p := begun(t, cfg)
+	for step, want := range []int{1, 2, 3, 1, 2} {
+		if advance(t, p, 1); p.opt.t != want {
+			t.Errorf("after step %d the optimiser has taken %d steps, want %d", step, p.opt.t, want)
+		}
+	}
+}
