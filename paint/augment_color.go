@@ -100,6 +100,20 @@ func turnHue(x, f *graph.Node) *graph.Node {
 	return graph.Concatenate([]*graph.Node{channel(5), channel(3), channel(1)}, -1)
 }
 
+// Gray takes the colour away with probability P.
+type Gray struct{ P float64 }
+
+func (Gray) Name() string { return "gray" }
+
+// Params: whether to change.
+func (Gray) Params() int { return 1 }
+
+func (g Gray) Draw(d Draws) []float32 { return []float32{flag(d.Cut.Bernoulli(g.P))} }
+
+func (Gray) Apply(x, p *graph.Node) *graph.Node {
+	return choose(p, 0, graph.BroadcastToDims(gray(x), x.Shape().Dimensions...), x)
+}
+
 // Sharpen blends each cut with a blurred copy of itself, with probability P, as kornia's RandomSharpness: the factor is
 // drawn from 0 (blurred) to Max, at most 1 (unchanged).
 type Sharpen struct{ P, Max float64 }

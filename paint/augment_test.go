@@ -22,7 +22,7 @@ func tensorsOf(in []any) []*tensors.Tensor {
 }
 
 var allAugments = []Augment{
-	Flip{P: 0.5}, Jitter{P: 0.5, Brightness: 0.1, Contrast: 0.1, Saturation: 0.1, Hue: 0.1}, Sharpen{P: 0.5, Max: 0.3},
+	Flip{P: 0.5}, Gray{P: 0.5}, Jitter{P: 0.5, Brightness: 0.1, Contrast: 0.1, Saturation: 0.1, Hue: 0.1}, Sharpen{P: 0.5, Max: 0.3},
 	Affine{P: 0.5, Degrees: 15, Translate: 0.1, Shear: 5}, Affine{P: 0.5, Degrees: 30, Border: true},
 	Perspective{P: 0.5, Distortion: 0.7}, Rotate{P: 0.5, Degrees: 15},
 	Erase{P: 0.5, Area: [2]float64{0.1, 0.4}, Aspect: [2]float64{0.3, 3.3}},

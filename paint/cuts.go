@@ -23,6 +23,10 @@ type Scheme struct {
 	// EdgeFair lets offsets run over the edge by this share of the square's side and snaps them back, so that edges are
 	// seen as often as the middle. 0.5 is fair; 0 is the original.
 	EdgeFair float64
+	// Overview is the probability, over the steps, that a cut is the whole picture instead of a square of it, with its
+	// aspect kept and its edges repeated. Overviews early and squares late give one scene with detail; squares alone
+	// repeat the object all over the picture.
+	Overview Schedule
 	Augments []Augment
 	// Clamp limits cuts to [0,1] after the augmentations, with the gradient of ClampWithGrad.
 	Clamp bool
@@ -31,13 +35,14 @@ type Scheme struct {
 }
 
 // Schemes lists the names that SchemeByName knows.
-var Schemes = []string{"original", "updated", "pooled", "latest"}
+var Schemes = []string{"original", "updated", "pooled", "latest", "overview"}
 
 // SchemeByName returns a published scheme with its published constants:
 //
 //   - original: random squares (Crowson 2021)
 //   - updated: random squares with light augmentations and noise (VQGAN-CLIP, the author's choice for small details)
 //   - pooled, also latest: the whole picture, pooled, with strong augmentations and noise (VQGAN-CLIP's default)
+//   - overview: whole pictures first, mostly small squares later (after Disco Diffusion's cuts; the steps are ours)
 func SchemeByName(name string) (Scheme, error) {
 	switch strings.ToLower(name) {
 	case "original":
@@ -53,6 +58,13 @@ func SchemeByName(name string) (Scheme, error) {
 			Jitter{P: 0.7, Brightness: 0.1, Contrast: 0.1, Saturation: 0.1, Hue: 0.1},
 			Erase{P: 0.7, Area: [2]float64{0.1, 0.4}, Aspect: [2]float64{0.3, 1 / 0.3}},
 		}}, nil
+	case "overview":
+		return Scheme{Name: "overview", CutPower: 1.5, EdgeFair: 0.25, Noise: 0.03, Clamp: true,
+			Overview: Schedule{Linear, []Point{{0, 0.75}, {60, 0.25}}},
+			Augments: []Augment{
+				Flip{P: 0.5}, Affine{P: 1, Degrees: 10, Translate: 0.05, Border: true}, Gray{P: 0.1},
+				Jitter{P: 1, Brightness: 0.1, Contrast: 0.1, Saturation: 0.1, Hue: 0.1},
+			}}, nil
 	}
 	return Scheme{}, fmt.Errorf("paint: unknown cut scheme %q (have %s)", name, strings.Join(Schemes, ", "))
 }
@@ -66,6 +78,9 @@ func (s Scheme) check() error {
 	}
 	if !(s.Noise >= 0) || math.IsInf(s.Noise, 0) {
 		return fmt.Errorf("paint: noise %v", s.Noise)
+	}
+	if err := s.Overview.check("overviews"); err != nil {
+		return err
 	}
 	var seen []string // names key the random streams
 	for _, a := range s.Augments {
@@ -86,7 +101,7 @@ func (s Scheme) params() int {
 	return n
 }
 
-// Box is a square of a picture, in pixels.
+// Box is a square of a picture, in pixels. It lies inside, except that it may be larger than the picture along an axis.
 type Box struct{ X, Y, Size int }
 
 // Cut is what was drawn for one cut. Everything in it enters the graph as input.
@@ -128,6 +143,10 @@ func (d Drawn) Cut(k CutKey) (Cut, error) {
 	cut := uint64(k.Index)
 	if !d.Scheme.Pooled {
 		c.Box = d.Scheme.box(d.stream(k, "cut", cut), k)
+		if d.stream(k, "overview", cut).Bernoulli(d.Scheme.Overview.At(k.Step)) {
+			side := max(k.Width, k.Height)
+			c.Box = Box{X: (k.Width - side) / 2, Y: (k.Height - side) / 2, Size: side}
+		}
 	}
 	for _, a := range d.Scheme.Augments {
 		purpose := "augment/" + a.Name()
@@ -187,8 +206,9 @@ func fillNoise(s *rng.Stream, dst []float32, strength float32) {
 
 // checkCut refuses a cut that does not fit the scheme and the picture.
 func (s Scheme) checkCut(c Cut, k CutKey) error {
+	fits := func(at, size, whole int) bool { return at >= 0 && at+size <= whole || at <= 0 && at+size >= whole }
 	b := c.Box
-	if !s.Pooled && (b.Size < 1 || b.X < 0 || b.Y < 0 || b.X+b.Size > k.Width || b.Y+b.Size > k.Height) {
+	if !s.Pooled && (b.Size < 1 || !fits(b.X, b.Size, k.Width) || !fits(b.Y, b.Size, k.Height)) {
 		return fmt.Errorf("paint: cut %d of step %d: box %+v outside of %dx%d", k.Index, k.Step, b, k.Width, k.Height)
 	}
 	if len(c.Params) != s.params() {

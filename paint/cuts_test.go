@@ -103,6 +103,34 @@ func TestCutPowerAndEdgeFairness(t *testing.T) {
 	}
 }
 
+// TestOverviews: their share follows the schedule, and an overview of a picture that is not square shows all of it with
+// the edges repeated.
+func TestOverviews(t *testing.T) {
+	s := Scheme{Overview: Schedule{Linear, []Point{{0, 0.75}, {100, 0.25}}}}
+	for step, want := range map[int]float64{0: 0.75, 50: 0.5, 100: 0.25} {
+		var got float64
+		for i := range 2000 {
+			k := CutKey{Step: step, Index: i, Width: 40, Height: 30, Size: 8}
+			cut, _ := Drawn{Scheme: s, Seed: 3}.Cut(k)
+			if err := s.checkCut(cut, k); err != nil {
+				t.Fatal(err)
+			}
+			if cut.Box == (Box{X: 0, Y: -5, Size: 40}) {
+				got += 1. / 2000
+			}
+		}
+		if math.Abs(got-want) > 0.05 { // five standard errors
+			t.Errorf("step %d: %.3f of the cuts are overviews, want %.2f", step, got, want)
+		}
+	}
+	m := CropMatrix(40, 30, -5, 40)
+	for o := range 40 {
+		if at := min(max(o-5, 0), 29); m[o*30+at] != 1 {
+			t.Errorf("row %d of the overview is not row %d of the picture", o, at)
+		}
+	}
+}
+
 func TestFastNoiseIsNormal(t *testing.T) {
 	v := make([]float32, 1<<16+1)
 	fillNoise(rng.New(4, "noise"), v, 2)
@@ -250,6 +278,7 @@ func TestPooledKeepAspectPaints(t *testing.T) {
 func TestBadCutsAreRefused(t *testing.T) {
 	for name, cut := range map[string]Cut{
 		"outside": {Box: Box{X: 20, Y: 0, Size: 12}},
+		"partly":  {Box: Box{X: -1, Y: -1, Size: 22}},
 		"empty":   {Box: Box{}},
 		"params":  {Box: Box{Size: 12}, Params: []float32{1}},
 	} {

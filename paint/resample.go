@@ -7,7 +7,7 @@ import (
 )
 
 // CropMatrix returns the matrix [out,in], row-major, that cuts the samples [offset, offset+size) out of a line of in
-// samples and resamples them to out samples. Rows and columns of a picture are resampled one after the other, so two
+// samples and resamples them to out samples; beyond its ends the line's first and last sample repeat. Rows and columns of a picture are resampled one after the other, so two
 // such matrices make a cut; a cut is then two matrix products: exact, linear, and differentiable by transposition.
 //
 // The filter is the one of VQGAN+CLIP (Crowson 2021): when the cut shrinks, a Lanczos-2 low pass with reflected
@@ -32,7 +32,7 @@ func CropMatrix(out, in, offset, size int) []float32 {
 			}
 		}
 		for i, v := range row {
-			m[o*in+offset+i] = float32(v)
+			m[o*in+min(max(offset+i, 0), in-1)] += float32(v)
 		}
 	}
 	return m

@@ -12,7 +12,7 @@ import (
 )
 
 func TestPaintingLowersTheLoss(t *testing.T) {
-	for _, scheme := range []string{"original", "updated", "pooled"} {
+	for _, scheme := range []string{"original", "updated", "pooled", "overview"} {
 		t.Run(scheme, func(t *testing.T) {
 			cfg := toyConfig(t, scheme)
 			p := begun(t, cfg)
@@ -47,7 +47,7 @@ func TestPaintingLowersTheLoss(t *testing.T) {
 // TestChunksDoNotMatter: gradients agree to 1e-5 of the largest for any chunk. The interim engine may choose another
 // algorithm for a matrix product of another size, so equal bytes are not asked for yet.
 func TestChunksDoNotMatter(t *testing.T) {
-	for _, scheme := range []string{"original", "updated", "pooled"} {
+	for _, scheme := range []string{"original", "updated", "pooled", "overview"} {
 		for _, share := range []float64{0, 0.3} {
 			var want []float32
 			for _, chunk := range []int{32, 1, 4, 5} {
