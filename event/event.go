@@ -25,6 +25,7 @@ const (
 // Kinds of trainings, besides the above.
 const (
 	Scalars    Kind = "scalars"    // Values at Step: what a plot is drawn from
+	Histograms Kind = "histograms" // Histograms at Step: how values are spread (gradients, say)
 	Samples    Kind = "samples"    // Picture is a sheet of what the model makes after Step
 	Checkpoint Kind = "checkpoint" // a state that training can resume from was written at Path
 	Epoch      Kind = "epoch"      // Values["epoch"] passes over the data are finished
@@ -49,6 +50,8 @@ type Event struct {
 	Message string             `json:"message,omitempty"` // one sentence for people, lower-case, without a full stop
 	Hint    string             `json:"hint,omitempty"`    // what to try, for Failed and Warning
 	Picture image.Image        `json:"-"`                 // for Preview and Samples; never encoded
+
+	Histograms map[string]Histogram `json:"histograms,omitempty"` // spreads of values by name
 }
 
 // Sink takes events. Emit must not block for long and must not fail: a Sink that can fail remembers its first error
