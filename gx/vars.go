@@ -164,6 +164,9 @@ func fans(dims []int, layout Layout) (in, out int) {
 	for _, d := range dims[:n-2] {
 		in, out = in*d, out*d
 	}
+	if layout == ConvT { // PyTorch counts the fan of a transposed convolution over its outputs
+		return out, in
+	}
 	if layout == Plain && n == 2 { // [rows, columns] tables: a row is a vector
 		return dims[1], dims[0]
 	}
