@@ -55,63 +55,80 @@ func (p *Painter) State() ([]Array, error) {
 // Restore takes a state up. It fails, and leaves the painter as it was, when arrays are missing, left over or of the
 // wrong shape: for example when the optimiser is another one.
 func (p *Painter) Restore(arrays []Array) error {
-	byName := map[string]Array{}
+	r := restorer{p: p, left: map[string]Array{}}
 	for _, a := range arrays {
 		if n := len(a.Data); n != product(a.Shape) {
 			return fmt.Errorf("paint: state %s: %d values for shape %v", a.Name, n, a.Shape)
 		}
-		byName[a.Name] = a
-	}
-	var firstErr error
-	fail := func(format string, args ...any) {
-		if firstErr == nil {
-			firstErr = fmt.Errorf("paint: state "+format, args...)
-		}
-	}
-	take := func(name string, wanted bool, shape ...int) []float32 {
-		a, ok := byName[name]
-		delete(byName, name)
-		switch {
-		case !ok && wanted:
-			fail("lacks %s", name)
-		case ok && !wanted:
-			fail("has %s, which this job does not use", name)
-		case ok && !slices.Equal(a.Shape, shape):
-			fail("%s has shape %v, want %v", name, a.Shape, shape)
-		case ok:
-			return a.Data
-		}
-		return nil
-	}
-	latents := func(name string, wanted bool) []float32 {
-		if data := take(name, wanted, 1, p.c, p.h, p.w); data != nil {
-			return p.channelsLast(data)
-		}
-		return nil
+		r.left[a.Name] = a
 	}
 	s := state{opt: p.opt.clone()}
-	s.z, s.init = latents("z", true), latents("init", true)
-	s.opt.m, s.opt.s = latents("first_moment", p.opt.m != nil), latents("second_moment", p.opt.s != nil)
-	_, hasAverage := byName["average"] // none before the first step
-	s.average = latents("average", hasAverage && p.cfg.Average > 0)
-	_, hasBest := byName["best"]
-	s.best = latents("best", hasBest)
-	counts, loss := take("counts", true, 4), take("best_loss", hasBest, 1)
-	if counts != nil && p.cfg.Average > 0 && !hasAverage && counts[0] > 0 {
-		fail("lacks average")
+	s.z, s.init = r.latents("z", true), r.latents("init", true)
+	s.opt.m, s.opt.s = r.latents("first_moment", p.opt.m != nil), r.latents("second_moment", p.opt.s != nil)
+	if counts := r.take("counts", true, 4); counts != nil {
+		for _, n := range counts {
+			if n < 0 || n != float32(int(n)) {
+				r.fail("counts are %v", counts)
+			}
+		}
+		s.step, s.opt.t, s.averaged, s.bestStep = int(counts[0]), int(counts[1]), int(counts[2]), int(counts[3])
 	}
-	for name := range byName {
-		fail("has %s, which nothing uses", name)
-	}
-	if firstErr != nil {
-		return firstErr
-	}
-	s.step, s.opt.t, s.averaged, s.bestStep = int(counts[0]), int(counts[1]), int(counts[2]), int(counts[3])
-	if hasBest {
+	// The rest exists from the first step on.
+	s.average = r.latents("average", s.step > 0 && p.cfg.Average > 0)
+	s.best = r.latents("best", s.step > 0)
+	if loss := r.take("best_loss", s.step > 0, 1); loss != nil {
 		s.bestLoss = loss[0]
+	}
+	for name := range r.left {
+		r.fail("has %s, which this job does not use", name)
+	}
+	if r.err != nil {
+		return r.err
 	}
 	p.state = s
 	return nil
+}
+
+// restorer takes arrays out of a saved state and keeps the first thing that is wrong.
+type restorer struct {
+	p    *Painter
+	left map[string]Array
+	err  error
+}
+
+func (r *restorer) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("paint: state "+format, args...)
+	}
+}
+
+// take returns the data of an array of a shape, or nil. One that is not wanted stays among those left.
+func (r *restorer) take(name string, wanted bool, shape ...int) []float32 {
+	a, ok := r.left[name]
+	if !wanted {
+		return nil
+	}
+	delete(r.left, name)
+	switch {
+	case !ok:
+		r.fail("lacks %s", name)
+	case !slices.Equal(a.Shape, shape):
+		r.fail("%s has shape %v, want %v", name, a.Shape, shape)
+	case slices.ContainsFunc(a.Data, func(v float32) bool { return !finite(float64(v)) }):
+		r.fail("%s holds numbers that are not finite", name)
+	default:
+		return a.Data
+	}
+	return nil
+}
+
+// latents takes an array of the shape of z, channels last; nil after a failure.
+func (r *restorer) latents(name string, wanted bool) []float32 {
+	data := r.take(name, wanted, 1, r.p.c, r.p.h, r.p.w)
+	if data == nil {
+		return nil
+	}
+	return r.p.channelsLast(data)
 }
 
 // latents turns an array [1,h,w,C] into a state's [1,C,h,w].

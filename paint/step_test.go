@@ -17,9 +17,9 @@ func TestPaintingLowersTheLoss(t *testing.T) {
 			cfg := toyConfig(t, scheme)
 			p := begun(t, cfg)
 			first := advance(t, p, 1)
-			last := advance(t, p, 39)
+			last := advance(t, p, 24)
 			if !(last.Total < first.Total-0.1) {
-				t.Errorf("total loss %v at step 0, %v at step 39", first.Total, last.Total)
+				t.Errorf("total loss %v at step 0, %v at step 24", first.Total, last.Total)
 			}
 			z, err := p.Latent(Now)
 			if err != nil {
@@ -47,7 +47,11 @@ func TestPaintingLowersTheLoss(t *testing.T) {
 // TestChunksDoNotMatter: gradients agree to 1e-5 of the largest for any chunk. The interim engine may choose another
 // algorithm for a matrix product of another size, so equal bytes are not asked for yet.
 func TestChunksDoNotMatter(t *testing.T) {
-	for _, scheme := range []string{"original", "updated", "pooled", "overview"} {
+	schemes := []string{"updated", "pooled", "original", "overview"}
+	if testing.Short() {
+		schemes = schemes[:2]
+	}
+	for _, scheme := range schemes {
 		for _, share := range []float64{0, 0.3} {
 			var want []float32
 			for _, chunk := range []int{32, 1, 4, 5} {
@@ -109,7 +113,11 @@ func TestTwoPassesAgreeWithOne(t *testing.T) {
 }
 
 func TestContinuedRunIsTheWholeRun(t *testing.T) {
-	for _, kind := range append(slices.Clone(Optimisers), "share") {
+	kinds := append(slices.Clone(Optimisers), "share")
+	if testing.Short() {
+		kinds = []string{"radam", "share"}
+	}
+	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			cfg := toyConfig(t, "updated")
 			cfg.Average = 0.9
@@ -190,6 +198,9 @@ func TestRestoreRefuses(t *testing.T) {
 	without := func(name string) []Array {
 		return slices.DeleteFunc(slices.Clone(good), func(a Array) bool { return a.Name == name })
 	}
+	replaced := func(name string, data []float32) []Array {
+		return append(without(name), Array{name, []int{len(data)}, data})
+	}
 	wrongShape := slices.Clone(good)
 	wrongShape[0].Shape = []int{1, 5, 6, 6}
 	short := slices.Clone(good)
@@ -200,6 +211,9 @@ func TestRestoreRefuses(t *testing.T) {
 		"left over":  append(slices.Clone(good), Array{"tea", []int{1}, []float32{1}}),
 		"average":    append(slices.Clone(good), Array{"average", good[0].Shape, good[0].Data}),
 		"shape":      wrongShape,
+		"counts":     replaced("counts", []float32{1, 2, 3}),
+		"negative":   replaced("counts", []float32{-1, 2, 3, 4}),
+		"nan":        replaced("best_loss", []float32{float32(math.NaN())}),
 		"short data": short,
 	} {
 		q := newPainter(t, cfg)
