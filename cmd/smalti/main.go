@@ -86,10 +86,12 @@ func (a *app) newRoot() *cobra.Command {
 a VQGAN paints it out of small pieces, and the two work on it step by step.
 
 Start with:  smalti paint "a red apple"`,
-		Version:       version(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
+		Version: version(),
+
+		SuggestionsMinimumDistance: 2,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		Args:                       cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return spec.Refusef(suggest(cmd, args[0]), "there is no verb %q", args[0])

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/smalti/smalti/clip"
+	"github.com/smalti/smalti/engine"
+	"github.com/smalti/smalti/gx"
+	"github.com/smalti/smalti/vqgan"
+	"github.com/smalti/smalti/weights"
+	"github.com/smalti/smalti/weights/weightstest"
+)
+
+// The scripts in testdata type commands as users do. Beside smalti they know a few programs that make input files.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"smalti":   main,
+		"mkmodel":  func() { makeModel(os.Args[1], os.Args[2]) },
+		"mkpng":    func() { makePicture(os.Args[1:]) },
+		"mkpickle": func() { makeHostile(os.Args[1]) },
+		"truncate": func() { truncate(os.Args[1], os.Args[2]) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: func(e *testscript.Env) error {
+		e.Setenv("HOME", e.WorkDir+"/home")
+		e.Setenv("GOMAXPROCS", "2")
+		return nil
+	}})
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// makeModel writes a tiny random model: mkmodel clip|vqgan FILE.
+func makeModel(kind, path string) {
+	e, err := engine.New(engine.Options{Threads: 1})
+	fail(err)
+	f, err := os.Create(path)
+	fail(err)
+	switch kind {
+	case "vqgan":
+		c := vqgan.BuiltinV0()
+		c.Ch, c.Groups, c.ChMult, c.NEmbed = 8, 4, []int{1, 1}, 16
+		decls, err := c.Decls(e)
+		fail(err)
+		values, err := engine.Upload(decls, gx.Materialise(decls, 1))
+		fail(err)
+		fail(vqgan.SaveAs(f, c, values, weights.F16))
+	case "clip":
+		v := clip.TrimVocab([]string{"a red apple"}, 600)
+		c := clip.BuiltinV0(v)
+		c.Vision.Widths = []int{4, 4, 4}
+		decls, err := c.Decls(e)
+		fail(err)
+		values, err := engine.Upload(decls, gx.Materialise(decls, 1))
+		fail(err)
+		fail(clip.SaveAs(f, c, values, weights.F16))
+	}
+	fail(f.Close())
+}
+
+// makePicture writes a picture with some colours: mkpng FILE W H.
+func makePicture(args []string) {
+	w, err := strconv.Atoi(args[1])
+	fail(err)
+	h, err := strconv.Atoi(args[2])
+	fail(err)
+	img := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			img.SetNRGBA(x, y, color.NRGBA{uint8(x * 255 / w), uint8(y * 255 / h), 90, 255})
+		}
+	}
+	f, err := os.Create(args[0])
+	fail(err)
+	fail(png.Encode(f, img))
+	fail(f.Close())
+}
+
+// makeHostile writes a checkpoint whose pickle asks for a program to be run.
+func makeHostile(path string) {
+	f, err := os.Create(path)
+	fail(err)
+	fail(weightstest.WriteLegacyPickle(f, weightstest.HostilePickles()[0].Pickle))
+	fail(f.Close())
+}
+
+// truncate cuts a file to a number of bytes: truncate FILE N.
+func truncate(path, n string) {
+	size, err := strconv.ParseInt(n, 10, 64)
+	fail(err)
+	fail(os.Truncate(path, size))
+}
