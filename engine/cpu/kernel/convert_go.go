@@ -2,35 +2,6 @@ package kernel
 
 import "math"
 
-func bf16ToF32Go(dst []float32, x []uint16) {
-	for i, v := range x {
-		dst[i] = math.Float32frombits(uint32(v) << 16)
-	}
-}
-
-func f32ToBF16Go(dst []uint16, x []float32) {
-	for i, v := range x {
-		b := math.Float32bits(v)
-		if v != v {
-			dst[i] = uint16(b>>16) | 0x40
-			continue
-		}
-		dst[i] = uint16((b + 0x7fff + (b>>16)&1) >> 16)
-	}
-}
-
-func f16ToF32Go(dst []float32, x []uint16) {
-	for i, h := range x {
-		dst[i] = halfToFloat(h)
-	}
-}
-
-func f32ToF16Go(dst []uint16, x []float32) {
-	for i, v := range x {
-		dst[i] = floatToHalf(v)
-	}
-}
-
 // halfToFloat widens an IEEE binary16; a signalling NaN becomes quiet, as the hardware does it.
 func halfToFloat(h uint16) float32 {
 	sign, e, m := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&0x3ff

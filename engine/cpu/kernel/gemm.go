@@ -220,7 +220,7 @@ func (s *Set) tileRows(left int) int {
 
 // rowBlock is how many rows of A to keep in the second-level cache while all panels of B pass by.
 func (s *Set) rowBlock(k int) int {
-	const bytes = 384 << 10
+	const bytes = 768 << 10
 	return max(1, bytes/(4*k*s.mr)) * s.mr
 }
 

@@ -291,4 +291,3 @@ func peakAVX2(n int)
 //
 //go:noescape
 func peakBF16(n int)
-

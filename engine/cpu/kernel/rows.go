@@ -64,3 +64,14 @@ func (s *Set) ScaleShiftRows(dst, x, a, b []float32) {
 		dst, x = dst[n:], x[n:]
 	}
 }
+
+// ScaleShiftSwishRows computes swish(x[r][c]*a[c] + b[c]) over rows of len(a) columns: the second half of a group norm
+// with its activation.
+func (s *Set) ScaleShiftSwishRows(dst, x, a, b []float32) {
+	n := len(a)
+	b = b[:n]
+	for len(x) >= n && n > 0 {
+		s.scaleShiftSwish(dst[:n], x[:n], a, b)
+		dst, x = dst[n:], x[n:]
+	}
+}

@@ -24,7 +24,7 @@ type Set struct {
 	sel           func(dst []float32, cond []bool, x, y []float32)
 
 	fma       func(dst, a, b, c []float32)
-	fmaScalar func(dst, a []float32, b float32, c []float32)
+	fmaScalar func(dst, a, c []float32, b float32)
 	affine    func(dst, x []float32, a, b float32)
 
 	sum, max, min, sumSq func(x []float32) float32
@@ -33,6 +33,7 @@ type Set struct {
 	expSum               func(dst, x []float32, shift float32) float32
 	normRow              func(dst, x, gamma, beta []float32, mean, rstd float32)
 	colStats             func(sum, sumSq, x []float32)
+	scaleShiftSwish      func(dst, x, a, b []float32)
 
 	f16ToF32  func(dst []float32, x []uint16)
 	f32ToF16  func(dst []uint16, x []float32)

@@ -39,7 +39,7 @@ func (s *Set) FMA(dst, a, b, c []float32) {
 
 // FMAScalar computes dst[i] = a[i]*b + c[i] with one rounding (axpy when c is dst).
 func (s *Set) FMAScalar(dst, a []float32, b float32, c []float32) {
-	s.fmaScalar(dst, a[:len(dst)], b, c[:len(dst)])
+	s.fmaScalar(dst, a[:len(dst)], c[:len(dst)], b)
 }
 
 // Affine computes dst[i] = x[i]*a + b with one rounding.

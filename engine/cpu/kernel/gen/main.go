@@ -5,8 +5,8 @@ package main
 
 import (
 	"fmt"
+	"go/format"
 	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -27,10 +27,26 @@ type output struct {
 
 func outputs() []output {
 	var out []output
-	add := func(name, text string) { out = append(out, output{filepath.FromSlash(name), []byte(text)}) }
+	add := func(name, text string) {
+		b := []byte(text)
+		if strings.HasSuffix(name, ".go") {
+			var err error
+			if b, err = format.Source(b); err != nil {
+				panic(fmt.Sprintf("gen: %s: %v\n%s", name, err, text))
+			}
+		}
+		out = append(out, output{name, b})
+	}
 	s, g := tileFiles()
 	add("gen_tile_amd64.s", s)
 	add("gen_tile_amd64.go", g)
+	for _, a := range []*isa{avx512, avx2} {
+		s, g := vecFiles(a, kernels())
+		lower := strings.ToLower(a.name)
+		add("gen_vec_"+lower+"_amd64.s", s)
+		add("gen_vec_"+lower+"_amd64.go", g)
+	}
+	add("gen_vec_go.go", goFile(kernels()))
 	return out
 }
 

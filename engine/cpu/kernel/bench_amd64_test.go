@@ -1,0 +1,73 @@
+package kernel
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/smalti/smalti/rng"
+)
+
+// best is the least wall time of f in seconds over the benchmark's iterations (at least 3).
+func best(b *testing.B, f func()) float64 {
+	f()
+	t := 1e9
+	for i := 0; i < 3 || b.Loop(); i++ {
+		start := time.Now()
+		f()
+		t = min(t, time.Since(start).Seconds())
+	}
+	return t
+}
+
+// peakRate measures multiply-adds per second of one core (times two) beside the kernel under test.
+func peakRate(s *Set, bf16 bool) float64 {
+	if s.class < AVX2 {
+		return 0
+	}
+	const n = 20000
+	flops, loop := 24.0*n*32, peakAVX512
+	switch {
+	case bf16:
+		flops, loop = flops*2, peakBF16
+	case s.class < AVX512:
+		flops, loop = flops/2, peakAVX2
+	}
+	t := 1e9
+	for range 20 {
+		start := time.Now()
+		loop(n)
+		t = min(t, time.Since(start).Seconds())
+	}
+	return flops / t
+}
+
+// reportFlops reports the rate of best-of-N and its share of the peak loop that ran beside it.
+func reportFlops(b *testing.B, s *Set, bf16 bool, flops, seconds float64) {
+	b.ReportMetric(flops/seconds*1e-9, "GFLOP/s")
+	if p := peakRate(s, bf16); p > 0 {
+		b.ReportMetric(100*flops/seconds/p, "%peak")
+	}
+}
+
+func BenchmarkGemm(b *testing.B) {
+	for c := AVX2; c <= Detect() && c <= AVX512; c++ {
+		s := For(c)
+		for _, d := range [][3]int{{1600, 768, 3072}, {1600, 3072, 768}, {1024, 1024, 1024}, {50, 64, 50}, {256, 27, 64}, {1024, 576, 16}, {61, 300, 70}} {
+			m, k, n := d[0], d[1], d[2]
+			r := rng.New(1, "bench")
+			a, w, out := normals(r, m*k), normals(r, k*n), make([]float32, m*n)
+			packed := make([]float32, s.PackedSize(k, n))
+			b.Run(fmt.Sprintf("%s/%dx%dx%d", c, m, k, n), func(b *testing.B) {
+				s.PackB(packed, w, k, n, n, 1)
+				reportFlops(b, s, false, 2*float64(m*k*n), best(b, func() { s.Gemm(out, n, a, k, packed, m, k, n, false) }))
+			})
+			b.Run(fmt.Sprintf("%s/%dx%dx%d+pack", c, m, k, n), func(b *testing.B) {
+				reportFlops(b, s, false, 2*float64(m*k*n), best(b, func() {
+					s.PackB(packed, w, k, n, n, 1)
+					s.Gemm(out, n, a, k, packed, m, k, n, false)
+				}))
+			})
+		}
+	}
+}
