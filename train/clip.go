@@ -25,6 +25,7 @@ type ClipConfig struct {
 	Model clip.Config `json:"model"` // with no Vocab, RunClip trims one to the data
 
 	Vocabulary     int     `json:"vocabulary"`      // largest number of tokens of a trimmed vocabulary
+	Captions       int     `json:"captions"`        // captions sampled to choose it
 	Tokens         int     `json:"tokens"`          // captions are cut to this many tokens in training, >= 4
 	Smoothing      float64 `json:"smoothing"`       // label smoothing, [0,1)
 	ConceptWeight  float64 `json:"concept_weight"`  // weight of naming what is shown, from the picture alone
@@ -37,7 +38,7 @@ type ClipConfig struct {
 
 // DefaultClip is the training of the built-in model: facts of small towers on emoji, learnt in an hour of CPU.
 func DefaultClip() ClipConfig {
-	c := ClipConfig{Train: DefaultConfig(), Model: clip.BuiltinV0(clip.Vocab{}), Vocabulary: 4096, Tokens: 24,
+	c := ClipConfig{Train: DefaultConfig(), Model: clip.BuiltinV0(clip.Vocab{}), Vocabulary: 4096, Captions: 50000, Tokens: 24,
 		Smoothing: .03, ConceptWeight: .5, MaxTemperature: 55, AugmentFrom: .3, AugmentTo: .75, EvalPictures: 400}
 	t := &c.Train
 	t.Steps, t.MicroBatches, t.BatchSize = 1500, 2, 96
@@ -117,7 +118,7 @@ func (c *ClipConfig) start(data *scenes, o Options) (Values, error) {
 		return floatsOf(ts), nil
 	}
 	if c.Model.Vocab == "" && !o.Resume {
-		v := clip.TrimVocab(captionsOf(data, c.Train.Seed), c.Vocabulary)
+		v := clip.TrimVocab(captionsOf(data, c.Train.Seed, c.Captions), c.Vocabulary)
 		c.Model.Vocab, c.Model.Text.VocabSize = v.Pack(), v.Size()
 	}
 	return nil, nil
@@ -132,8 +133,8 @@ func floatsOf(ts engine.Tensors) Values {
 }
 
 // captionsOf samples what the composer says, and adds every label, tag and colour.
-func captionsOf(data *scenes, seed uint64) []string {
-	const samples, side = 50000, 4
+func captionsOf(data *scenes, seed uint64, samples int) []string {
+	const side = 4 // only the words are wanted
 	var out []string
 	for i := range samples {
 		out = append(out, data.train.Sample(seed, math.MaxUint64, uint64(i), side).Caption)

@@ -1,0 +1,195 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/smalti/smalti/engine"
+	"github.com/smalti/smalti/gx"
+	"github.com/smalti/smalti/rng"
+)
+
+// What k-means starts a codebook from: this many vectors for each code at most, this many rounds.
+const (
+	kmeansPerCode = 16
+	kmeansRounds  = 10
+)
+
+const codebookName = "quantize.embedding.weight"
+
+// Start replaces the drawn codebook by cluster centres of the drawn encoder's outputs for the first batches.
+func (r *vqganRecipe) Start(ctx context.Context, e *engine.Engine, values Values) error {
+	m := r.cfg.Model
+	p := e.Program("vqgan/start", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
+		return []*graph.Node{m.EncodeGraph(v, graph.AddScalar(graph.MulScalar(in[0], 2), -1))}
+	})
+	var vectors []float32
+	c := r.cfg.Train
+	for i := 0; len(vectors) < kmeansPerCode*m.NEmbed*m.EmbedDim && i < 8*c.MicroBatches; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		batch, err := r.Batch(i/c.MicroBatches, i%c.MicroBatches)
+		if err != nil {
+			return err
+		}
+		decls, err := p.Decls(batch[0].shape())
+		if err != nil {
+			return err
+		}
+		vars, err := engine.Upload(decls, values)
+		if err != nil {
+			return err
+		}
+		outs, err := p.Run(vars, batch[0].tensor())
+		if err != nil {
+			return err
+		}
+		vectors = append(vectors, engine.Floats(outs[0])...)
+	}
+	if m.L2 {
+		normaliseRows(vectors, m.EmbedDim)
+	}
+	copy(values[codebookName], kmeans(rng.New(c.Seed, "vqgan/kmeans"), vectors, m.EmbedDim, m.NEmbed, m.L2))
+	return nil
+}
+
+// kmeans finds k centres of the rows of x (width d) by Lloyd's rounds from a random choice of rows; with sphere, centres are
+// of unit length as the rows are. An empty cluster takes a random row. Centres are summed in the order of rows.
+func kmeans(s *rng.Stream, x []float32, d, k int, sphere bool) []float32 {
+	n := len(x) / d
+	centres := make([]float32, 0, k*d)
+	for _, i := range s.Perm(n) {
+		if len(centres) == k*d {
+			break
+		}
+		centres = append(centres, x[i*d:(i+1)*d]...)
+	}
+	for len(centres) < k*d { // fewer rows than codes
+		i := s.IntN(n)
+		centres = append(centres, x[i*d:(i+1)*d]...)
+	}
+	owner := make([]int, n)
+	for range kmeansRounds {
+		inParallel(n, 2, func(i int) { owner[i] = nearestRow(centres, x[i*d:(i+1)*d]) })
+		sums, counts := make([]float64, k*d), make([]int, k)
+		for i, o := range owner {
+			counts[o]++
+			for j := range d {
+				sums[o*d+j] += float64(x[i*d+j])
+			}
+		}
+		for o, count := range counts {
+			if count == 0 {
+				i := s.IntN(n)
+				copy(centres[o*d:(o+1)*d], x[i*d:(i+1)*d])
+				continue
+			}
+			for j := range d {
+				centres[o*d+j] = float32(sums[o*d+j] / float64(count))
+			}
+		}
+		if sphere {
+			normaliseRows(centres, d)
+		}
+	}
+	return centres
+}
+
+// nearestRow is the index of the row of table at the smallest distance from x, the first of equals.
+func nearestRow(table, x []float32) int {
+	best, at := float32(math.Inf(1)), 0
+	for i := 0; i*len(x) < len(table); i++ {
+		row, sum := table[i*len(x):(i+1)*len(x)], float32(0)
+		for j, v := range x {
+			sum += (v - row[j]) * (v - row[j])
+		}
+		if sum < best {
+			best, at = sum, i
+		}
+	}
+	return at
+}
+
+// normaliseRows brings rows of width d to unit length; a row of zeros stays.
+func normaliseRows(x []float32, d int) {
+	for at := 0; at < len(x); at += d {
+		row, sum := x[at:at+d], 0.
+		for _, v := range row {
+			sum += float64(v) * float64(v)
+		}
+		if sum > 0 {
+			scale := float32(1 / math.Sqrt(sum))
+			for i := range row {
+				row[i] *= scale
+			}
+		}
+	}
+}
+
+// usageDecay is of the moving average of how often a code is used.
+const usageDecay = .99
+
+// Memory is the usage of codes.
+func (r *vqganRecipe) Memory() Values { return Values{"usage": r.usage} }
+
+// AfterStep counts the codes of the step and, now and then, puts dead ones where the encoder's outputs are.
+func (r *vqganRecipe) AfterStep(step int, extra [][]Array, w Weights) error {
+	counts := make([]int, len(r.usage))
+	for _, micro := range extra {
+		for _, code := range micro[1].I {
+			if code < 0 || int(code) >= len(counts) {
+				return fmt.Errorf("code %d is outside the codebook of %d", code, len(counts))
+			}
+			counts[code]++
+		}
+	}
+	for i, c := range counts {
+		r.usage[i] += (1 - usageDecay) * (float32(c) - r.usage[i])
+	}
+	c := r.cfg
+	if c.ReviveEvery == 0 || step%c.ReviveEvery != 0 || step > c.ReviveUntil {
+		return nil
+	}
+	value, m, v, ema, ok := w.Get(codebookName)
+	if !ok {
+		return fmt.Errorf("there is no variable %s", codebookName)
+	}
+	mean := float32(r.vectors()) / float32(len(r.usage))
+	s := rng.New(c.Train.Seed, "vqgan/revive", uint64(step))
+	d := c.Model.EmbedDim
+	for i, u := range r.usage {
+		if u >= float32(c.ReviveBelow)*mean {
+			continue
+		}
+		z := extra[s.IntN(len(extra))][0].F
+		at := s.IntN(len(z) / d)
+		row := append([]float32(nil), z[at*d:(at+1)*d]...)
+		if c.Model.L2 {
+			normaliseRows(row, d)
+		}
+		copy(value[i*d:], row)
+		copy(ema[i*d:], row)
+		clear(m[i*d : (i+1)*d])
+		clear(v[i*d : (i+1)*d])
+		r.usage[i] = mean
+	}
+	return nil
+}
+
+// inParallel calls f(0..n-1) from the given number of goroutines; which one calls what must not matter.
+func inParallel(n, workers int, f func(i int)) {
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < n; i += workers {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
