@@ -230,6 +230,9 @@ func (v *Vars) In(format string, args ...any) *Vars {
 	return &Vars{prefix: v.full(fmt.Sprintf(format, args...)), reg: v.reg}
 }
 
+// Name returns the full name of a variable of this view.
+func (v *Vars) Name(name string) string { return v.full(name) }
+
 func (v *Vars) full(name string) string {
 	if v.prefix == "" {
 		return name
