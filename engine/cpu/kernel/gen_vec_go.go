@@ -770,16 +770,17 @@ func vSwishGradVGo(dst, x, y []float32) {
 		v20 := fma32(v18, v15, float32(0.041669536))
 		v22 := fma32(v20, v15, float32(0.16666472))
 		v24 := fma32(v22, v15, float32(0.49999985))
-		v25 := fma32(v24, v15, float32(1))
-		v26 := fma32(v25, v15, float32(1))
-		v27 := scalb32(v26, v11)
-		v28 := v27 + float32(1)
-		v29 := float32(1) / v28
-		v30 := float32(1) - v29
-		v31 := fma32(v1, v30, float32(1))
+		v26 := fma32(v24, v15, float32(1))
+		v27 := fma32(v26, v15, float32(1))
+		v28 := scalb32(v27, v11)
+		v29 := minps(float32(1e+38), v28)
+		v30 := v29 + float32(1)
+		v31 := float32(1) / v30
 		v32 := float32(v29 * v31)
-		v33 := float32(v0 * v32)
-		dst[i] = v33
+		v33 := fma32(v1, v32, float32(1))
+		v34 := float32(v31 * v33)
+		v35 := float32(v0 * v34)
+		dst[i] = v35
 	}
 }
 
@@ -799,16 +800,17 @@ func vSwishGradSGo(dst, x []float32, y float32) {
 		v20 := fma32(v18, v15, float32(0.041669536))
 		v22 := fma32(v20, v15, float32(0.16666472))
 		v24 := fma32(v22, v15, float32(0.49999985))
-		v25 := fma32(v24, v15, float32(1))
-		v26 := fma32(v25, v15, float32(1))
-		v27 := scalb32(v26, v11)
-		v28 := v27 + float32(1)
-		v29 := float32(1) / v28
-		v30 := float32(1) - v29
-		v31 := fma32(y, v30, float32(1))
+		v26 := fma32(v24, v15, float32(1))
+		v27 := fma32(v26, v15, float32(1))
+		v28 := scalb32(v27, v11)
+		v29 := minps(float32(1e+38), v28)
+		v30 := v29 + float32(1)
+		v31 := float32(1) / v30
 		v32 := float32(v29 * v31)
-		v33 := float32(v0 * v32)
-		dst[i] = v33
+		v33 := fma32(y, v32, float32(1))
+		v34 := float32(v31 * v33)
+		v35 := float32(v0 * v34)
+		dst[i] = v35
 	}
 }
 
@@ -828,16 +830,17 @@ func vSwishGradRGo(dst, x []float32, y float32) {
 		v20 := fma32(v18, v15, float32(0.041669536))
 		v22 := fma32(v20, v15, float32(0.16666472))
 		v24 := fma32(v22, v15, float32(0.49999985))
-		v25 := fma32(v24, v15, float32(1))
-		v26 := fma32(v25, v15, float32(1))
-		v27 := scalb32(v26, v11)
-		v28 := v27 + float32(1)
-		v29 := float32(1) / v28
-		v30 := float32(1) - v29
-		v31 := fma32(v0, v30, float32(1))
+		v26 := fma32(v24, v15, float32(1))
+		v27 := fma32(v26, v15, float32(1))
+		v28 := scalb32(v27, v11)
+		v29 := minps(float32(1e+38), v28)
+		v30 := v29 + float32(1)
+		v31 := float32(1) / v30
 		v32 := float32(v29 * v31)
-		v33 := float32(y * v32)
-		dst[i] = v33
+		v33 := fma32(v0, v32, float32(1))
+		v34 := float32(v31 * v33)
+		v35 := float32(y * v34)
+		dst[i] = v35
 	}
 }
 
@@ -859,17 +862,18 @@ func vQuickGELUGradVGo(dst, x, y []float32) {
 		v20 := fma32(v18, v15, float32(0.041669536))
 		v22 := fma32(v20, v15, float32(0.16666472))
 		v24 := fma32(v22, v15, float32(0.49999985))
-		v25 := fma32(v24, v15, float32(1))
-		v26 := fma32(v25, v15, float32(1))
-		v27 := scalb32(v26, v11)
-		v28 := v27 + float32(1)
-		v29 := float32(1) / v28
-		v31 := float32(v1 * float32(1.702))
-		v32 := float32(1) - v29
-		v33 := fma32(v31, v32, float32(1))
-		v34 := float32(v29 * v33)
-		v35 := float32(v0 * v34)
-		dst[i] = v35
+		v26 := fma32(v24, v15, float32(1))
+		v27 := fma32(v26, v15, float32(1))
+		v28 := scalb32(v27, v11)
+		v29 := minps(float32(1e+38), v28)
+		v30 := v29 + float32(1)
+		v31 := float32(1) / v30
+		v33 := float32(v1 * float32(1.702))
+		v34 := float32(v29 * v31)
+		v35 := fma32(v33, v34, float32(1))
+		v36 := float32(v31 * v35)
+		v37 := float32(v0 * v36)
+		dst[i] = v37
 	}
 }
 
@@ -889,17 +893,18 @@ func vQuickGELUGradSGo(dst, x []float32, y float32) {
 		v20 := fma32(v18, v15, float32(0.041669536))
 		v22 := fma32(v20, v15, float32(0.16666472))
 		v24 := fma32(v22, v15, float32(0.49999985))
-		v25 := fma32(v24, v15, float32(1))
-		v26 := fma32(v25, v15, float32(1))
-		v27 := scalb32(v26, v11)
-		v28 := v27 + float32(1)
-		v29 := float32(1) / v28
-		v31 := float32(y * float32(1.702))
-		v32 := float32(1) - v29
-		v33 := fma32(v31, v32, float32(1))
-		v34 := float32(v29 * v33)
-		v35 := float32(v0 * v34)
-		dst[i] = v35
+		v26 := fma32(v24, v15, float32(1))
+		v27 := fma32(v26, v15, float32(1))
+		v28 := scalb32(v27, v11)
+		v29 := minps(float32(1e+38), v28)
+		v30 := v29 + float32(1)
+		v31 := float32(1) / v30
+		v33 := float32(y * float32(1.702))
+		v34 := float32(v29 * v31)
+		v35 := fma32(v33, v34, float32(1))
+		v36 := float32(v31 * v35)
+		v37 := float32(v0 * v36)
+		dst[i] = v37
 	}
 }
 
@@ -919,17 +924,18 @@ func vQuickGELUGradRGo(dst, x []float32, y float32) {
 		v20 := fma32(v18, v15, float32(0.041669536))
 		v22 := fma32(v20, v15, float32(0.16666472))
 		v24 := fma32(v22, v15, float32(0.49999985))
-		v25 := fma32(v24, v15, float32(1))
-		v26 := fma32(v25, v15, float32(1))
-		v27 := scalb32(v26, v11)
-		v28 := v27 + float32(1)
-		v29 := float32(1) / v28
-		v31 := float32(v0 * float32(1.702))
-		v32 := float32(1) - v29
-		v33 := fma32(v31, v32, float32(1))
-		v34 := float32(v29 * v33)
-		v35 := float32(y * v34)
-		dst[i] = v35
+		v26 := fma32(v24, v15, float32(1))
+		v27 := fma32(v26, v15, float32(1))
+		v28 := scalb32(v27, v11)
+		v29 := minps(float32(1e+38), v28)
+		v30 := v29 + float32(1)
+		v31 := float32(1) / v30
+		v33 := float32(v0 * float32(1.702))
+		v34 := float32(v29 * v31)
+		v35 := fma32(v33, v34, float32(1))
+		v36 := float32(v31 * v35)
+		v37 := float32(y * v36)
+		dst[i] = v37
 	}
 }
 

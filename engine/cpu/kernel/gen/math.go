@@ -110,14 +110,15 @@ func (b *builder) logistic(x value, k float64) value {
 // swish is x*logistic(k*x).
 func (b *builder) swish(x value, k float64) value { return b.div(x, b.onePlusExpNeg(x, k)) }
 
-// swishSlope is the derivative of x*logistic(k*x): s*(1 + k*x*(1-s)).
+// swishSlope is the derivative of x*logistic(k*x): s*(1 + k*x*(1-s)), where 1-s is e^(-k*x)*s to keep its digits.
 func (b *builder) swishSlope(x value, k float64) value {
-	s := b.logistic(x, k)
+	e := b.min(b.c(1e38), b.exp(b.mul(x, b.c(-k))))
+	s := b.div(b.c(1), b.add(e, b.c(1)))
 	y := x
 	if k != 1 {
 		y = b.mul(x, b.c(k))
 	}
-	return b.mul(s, b.fma(y, b.sub(b.c(1), s), b.c(1)))
+	return b.mul(s, b.fma(y, b.mul(e, s), b.c(1)))
 }
 
 // erf blends a polynomial near 0 with 1 - e^(polynomial) beyond.
