@@ -277,6 +277,16 @@ var tileAVX512BF16s = []tilePair{
 	{tileAVX512BF16_8x32, tileAVX512BF16_8x16},
 }
 
+// transposeAVX512 writes dst[c*ldd+r] = src[r*lds+c] for r < rows <= 16, c < cols <= 16.
+//
+//go:noescape
+func transposeAVX512(dst *float32, ldd int, src *float32, lds int, rows, cols int)
+
+// transposeAVX2 writes dst[c*ldd+r] = src[r*lds+c] for r < rows <= 8, c < cols <= 8.
+//
+//go:noescape
+func transposeAVX2(dst *float32, ldd int, src *float32, lds int, rows, cols int)
+
 // peakAVX512 runs 24 n independent multiply-adds.
 //
 //go:noescape

@@ -6,9 +6,22 @@ func (s *Set) useAssembly() {
 		s.nr, s.mr = 32, 8
 		s.tiles, s.tilesT = tileAVX512F32s, tileAVX512F32Ts
 		s.vecAVX512()
+		s.trans = blockTranspose(16, transposeAVX512)
 		return
 	}
 	s.nr, s.mr = 16, 6
 	s.tiles, s.tilesT = tileAVX2F32s, tileAVX2F32Ts
 	s.vecAVX2()
+	s.trans = blockTranspose(8, transposeAVX2)
+}
+
+// blockTranspose transposes in blocks of at most n by n.
+func blockTranspose(n int, block func(dst *float32, ldd int, src *float32, lds int, rows, cols int)) func([]float32, int, []float32, int, int, int) {
+	return func(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+		for r := 0; r < rows; r += n {
+			for c := 0; c < cols; c += n {
+				block(&dst[c*ldd+r], ldd, &src[r*lds+c], lds, min(n, rows-r), min(n, cols-c))
+			}
+		}
+	}
 }

@@ -258,6 +258,8 @@ func tileFiles() (asm, stubs string) {
 		tileTable(s, g, a, tile{trans: true})
 	}
 	tileTable(s, g, avx512, tile{bf16: true})
+	transpose(s, g, avx512)
+	transpose(s, g, avx2)
 	peaks(s, g)
 	return s.String(), g.String()
 }
