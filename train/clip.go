@@ -47,6 +47,9 @@ func DefaultClip() ClipConfig {
 	return c
 }
 
+// Settings are those of the loop, for a caller that sets its clock, budget and workers.
+func (c *ClipConfig) Settings() *Config { return &c.Train }
+
 // Validate reports the first setting that is out of its range. The model is checked when it is built.
 func (c ClipConfig) Validate() error {
 	if err := c.Train.Validate(); err != nil {

@@ -16,8 +16,13 @@ type prepared struct {
 	err    error
 }
 
+// batcher is the part of a Recipe that prefetch needs.
+type batcher interface {
+	Batch(step, micro int) ([]Array, error)
+}
+
 // prefetch starts preparing the micro-batches of steps from..to-1. close ends it.
-func prefetch(ctx context.Context, r Recipe, from, to, micros, lookahead int) *batches {
+func prefetch(ctx context.Context, r batcher, from, to, micros, lookahead int) *batches {
 	ctx, stop := context.WithCancel(ctx)
 	b := &batches{queue: make(chan chan prepared, lookahead), stop: stop}
 	go func() {

@@ -50,6 +50,9 @@ func DefaultVQGAN() VQGANConfig {
 	return c
 }
 
+// Settings are those of the loop, for a caller that sets its clock, budget and workers.
+func (c *VQGANConfig) Settings() *Config { return &c.Train }
+
 // Validate reports the first setting that is out of its range.
 func (c VQGANConfig) Validate() error {
 	if err := c.Train.Validate(); err != nil {

@@ -132,10 +132,9 @@ func trainingConfig[C any](a *app, o *trainOptions, defaults func() C) (cfg C, o
 	if err := d.Decode(&cfg); err != nil {
 		return cfg, opts, spec.Refusef("see train.json of a run for the names", "the settings do not fit: %v", err)
 	}
-	if r, ok := any(&cfg).(interface {
-		Limit(workers int, budget time.Duration, now func() time.Time)
-	}); ok {
-		r.Limit(a.threads, o.budget, a.now)
+	if t, ok := any(&cfg).(interface{ Settings() *train.Config }); ok {
+		s := t.Settings()
+		s.Workers, s.For, s.Now = a.threads, o.budget, a.now
 	}
 	if v, ok := any(cfg).(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
@@ -158,7 +157,7 @@ func (a *app) trainingData(name string) (string, error) {
 		return "", err
 	}
 	if !exists(dir) {
-		return "", spec.Refusef("build it: smalti data build "+defaultPack+", or name a folder of pictures", "there are no data in %s", dir)
+		return "", spec.Refusef("build it: smalti data build "+defaultPack, "there are no data in %s", dir)
 	}
 	return dir, nil
 }
