@@ -47,6 +47,10 @@ func (e *ToolError) Error() string {
 // toolHints says what to install for each external program.
 var toolHints = map[string]string{
 	"npm":          "install Node.js with npm (Debian: apt-get install nodejs npm)",
+	"node":         "install Node.js (Debian: apt-get install nodejs)",
+	"go":           "install Go, or put the four IDX files of MNIST into the folder yourself",
+	"apt-get":      "on other systems than Debian's put the four IDX files of Fashion-MNIST into the folder yourself",
+	"dpkg-deb":     "on other systems than Debian's put the four IDX files of Fashion-MNIST into the folder yourself",
 	"rsvg-convert": "install librsvg's command line tool (Debian: apt-get install librsvg2-bin)",
 }
 
