@@ -40,7 +40,7 @@ func ImageNetF16(k int) Config {
 // BuiltinV0 is the small model that smalti trains for itself: f = 4 and 512 codes of 8 numbers at unit length. It has
 // no attention, so its cost grows with the number of pixels only.
 func BuiltinV0() Config {
-	return Config{Ch: 32, ChMult: []int{1, 2, 4}, NumResBlocks: 1, Groups: 8, ZChannels: 32, EmbedDim: 8, NEmbed: 512, Quantiser: Nearest, L2: true, Resolution: 32}
+	return Config{Ch: 24, ChMult: []int{1, 2, 4}, NumResBlocks: 1, Groups: 8, ZChannels: 32, EmbedDim: 8, NEmbed: 512, Quantiser: Nearest, L2: true, Resolution: 32}
 }
 
 // Factor is f: a code stands for f x f pixels.
