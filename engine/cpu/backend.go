@@ -1,0 +1,165 @@
+package cpu
+
+import (
+	"fmt"
+	"maps"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/notimplemented"
+	"github.com/gomlx/compute/shapes"
+	"github.com/pkg/errors"
+
+	"github.com/smalti/smalti/engine/cpu/kernel"
+	"github.com/smalti/smalti/engine/cpu/pool"
+)
+
+// Name is the name of the backend.
+const Name = "cpu"
+
+// Options choose how the backend runs. The zero value uses every processor and the best kernels.
+type Options struct {
+	Threads int    // workers inside an operation; 0 means one for each processor
+	Class   string // class of kernels (kernel.ParseClass); empty means the best that this machine has
+}
+
+// Backend implements compute.Backend. It is safe for concurrent use.
+type Backend struct {
+	notimplemented.Backend
+
+	set     *kernel.Set
+	pool    *pool.Pool
+	threads int
+	memory  recycler
+	closed  atomic.Bool
+
+	mu        sync.Mutex
+	fallbacks map[string]int
+	profile   *Profile
+}
+
+var _ compute.Backend = (*Backend)(nil)
+
+// New starts a backend.
+func New(o Options) (*Backend, error) {
+	if o.Threads < 0 {
+		return nil, fmt.Errorf("cpu: %d threads", o.Threads)
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	class := kernel.Detect()
+	if o.Class != "" {
+		c, err := kernel.ParseClass(o.Class)
+		if err != nil {
+			return nil, fmt.Errorf("cpu: %w", err)
+		}
+		if c > class {
+			return nil, fmt.Errorf("cpu: this machine cannot run kernels of class %s, only up to %s", c, class)
+		}
+		class = c
+	}
+	return &Backend{set: kernel.For(class), pool: pool.New(o.Threads), threads: o.Threads, fallbacks: map[string]int{}}, nil
+}
+
+// Name implements compute.Backend.
+func (b *Backend) Name() string { return Name }
+
+// String implements compute.Backend.
+func (b *Backend) String() string { return Name }
+
+// Description says which kernels run and on how many threads.
+func (b *Backend) Description() string {
+	return fmt.Sprintf("smalti CPU backend, class %s, %d threads", b.set.Class(), b.threads)
+}
+
+// Class is the class of kernels in use.
+func (b *Backend) Class() string { return b.set.Class().String() }
+
+// Threads is the number of workers.
+func (b *Backend) Threads() int { return b.threads }
+
+// NumDevices implements compute.Backend.
+func (b *Backend) NumDevices() int { return 1 }
+
+// DeviceDescription implements compute.Backend.
+func (b *Backend) DeviceDescription(compute.DeviceNum) string { return b.Description() }
+
+// Builder implements compute.Backend.
+func (b *Backend) Builder(name string) compute.Builder { return newBuilder(b, name) }
+
+// Finalize stops the workers. Buffers and executables of the backend must not be used after it.
+func (b *Backend) Finalize() {
+	if b.closed.CompareAndSwap(false, true) {
+		b.pool.Close()
+		b.memory.drop()
+	}
+}
+
+// IsFinalized implements compute.Backend.
+func (b *Backend) IsFinalized() bool { return b.closed.Load() }
+
+// Fallbacks returns how many operations were compiled for GoMLX's Go backend because this one lacks them, by name.
+func (b *Backend) Fallbacks() map[string]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.fallbacks)
+}
+
+func (b *Backend) countFallback(name string) {
+	b.mu.Lock()
+	b.fallbacks[name]++
+	b.mu.Unlock()
+}
+
+// Capabilities implements compute.Backend. What the Go backend can do this one can do, through the fallback. Fused
+// operations are refused, since GoMLX builds their decomposed twins too when it needs gradients; they are recognised
+// as patterns instead.
+func (b *Backend) Capabilities() compute.Capabilities {
+	c := compute.Capabilities{Operations: map[compute.OpType]bool{}, DTypes: map[dtypes.DType]bool{}}
+	if inner, err := innerBackend(); err == nil {
+		for op, ok := range inner.Capabilities().Operations {
+			if _, refused := refusedOps[op]; ok && !refused {
+				c.Operations[op] = true
+			}
+		}
+	}
+	c.Operations[compute.OpTypeClamp] = true
+	for _, d := range supported {
+		c.DTypes[d] = true
+	}
+	return c
+}
+
+var supported = []dtypes.DType{dtypes.Bool, dtypes.Int8, dtypes.Int16, dtypes.Int32, dtypes.Int64, dtypes.Uint8, dtypes.Uint16,
+	dtypes.Uint32, dtypes.Uint64, dtypes.Float16, dtypes.BFloat16, dtypes.Float32, dtypes.Float64}
+
+// refusedOps are not offered: see Capabilities; functions (closures) are not supported.
+var refusedOps = map[compute.OpType]struct{}{
+	compute.OpTypeFusedSoftmax: {}, compute.OpTypeFusedLayerNorm: {}, compute.OpTypeFusedGelu: {}, compute.OpTypeFusedDense: {},
+	compute.OpTypeFusedScaledDotProductAttention: {}, compute.OpTypeFusedScaledDotProductAttentionVJP: {},
+	compute.OpTypeFusedAttentionQKVProjection: {}, compute.OpTypeFusedQuantizedDense: {}, compute.OpTypeQuantizedEmbeddingLookup: {},
+	compute.OpTypeCall: {}, compute.OpTypeSort: {}, compute.OpTypeWhile: {}, compute.OpTypeIf: {},
+	compute.OpTypeDynamicReshape: {}, compute.OpTypeDynamicShape: {}, compute.OpTypeDynamicDimensionSize: {},
+	compute.OpTypeAllReduce: {}, compute.OpTypeFFT: {}, compute.OpTypeBlockForDotGeneral: {},
+}
+
+func notImplemented(op compute.OpType) error {
+	return errors.Wrapf(compute.ErrNotImplemented, "cpu backend: operation %s", op)
+}
+
+// checkShape refuses what the backend cannot hold.
+func checkShape(s shapes.Shape) error {
+	if s.IsDynamic() || s.IsTuple() {
+		return errors.Wrapf(compute.ErrNotImplemented, "cpu backend: shape %s", s)
+	}
+	for _, d := range supported {
+		if d == s.DType {
+			return nil
+		}
+	}
+	return errors.Wrapf(compute.ErrNotImplemented, "cpu backend: type %s", s.DType)
+}

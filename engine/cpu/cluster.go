@@ -1,0 +1,454 @@
+package cpu
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+
+	"github.com/smalti/smalti/engine/cpu/ir"
+	"github.com/smalti/smalti/engine/cpu/kernel"
+	"github.com/smalti/smalti/engine/cpu/pass"
+)
+
+// A cluster of elementwise operations is compiled to a program: instructions over registers that hold one tile of
+// elements. Running it tile by tile keeps everything but the operands and results in the first-level cache.
+//
+// All values of a cluster have the same number of elements, in the same order. Operands may be smaller; leaf.go says how.
+
+// tileLength is the usual number of elements of a tile: 4 KiB of float32.
+const tileLength = 1024
+
+// code is the kind of an instruction.
+type code uint8
+
+const (
+	cUnary         code = iota // dst = op a
+	cBinary                    // dst = a op b
+	cBinaryScalar              // dst = a op scalar b, or scalar b op a
+	cFMA                       // dst = a*b + c
+	cFMAScalar                 // dst = a*scalar b + c
+	cAffine                    // dst = a*scalar b + scalar c
+	cCompare                   // bool dst = a op b
+	cCompareScalar             // bool dst = a op scalar b
+	cSelect                    // dst = bool a ? b : c
+	cAnd                       // bool dst = a && b, and so on
+	cOr
+	cXor
+	cNot
+)
+
+// instr is an instruction. Operands are indices into the float32 values, the bool values or the scalars of the program, as
+// its code says.
+type instr struct {
+	code     code
+	op       kernel.Op
+	dst      int
+	a, b, c  int
+	reversed bool
+}
+
+// program is a compiled cluster.
+type program struct {
+	size   int
+	instrs []instr
+	leaves []*leaf
+
+	tiles tiling
+
+	floats, bools int // number of values of each type
+	outs          []outValue
+	regs          []int // float values that are registers (scratch), by value: index of the register or -1
+	boolRegs      []int
+	numRegs       int
+	numBoolRegs   int
+	scalars       int
+	splats        []splat
+	aliases       map[*ir.Node][]int // results -> slots of operands whose memory they may take over
+	unit          *pass.Unit
+	scratch       scratchList
+}
+
+// outValue is a result: a value that lives in the memory of a slot.
+type outValue struct {
+	node   *ir.Node
+	value  int
+	isBool bool
+}
+
+// splat is a register filled with a scalar, for instructions that take no scalars.
+type splat struct{ value, scalar int }
+
+var unaryOps = map[compute.OpType]kernel.Op{
+	compute.OpTypeNeg: kernel.Neg, compute.OpTypeAbs: kernel.Abs, compute.OpTypeSqrt: kernel.Sqrt, compute.OpTypeRsqrt: kernel.Rsqrt,
+	compute.OpTypeExp: kernel.Exp, compute.OpTypeExpm1: kernel.Expm1, compute.OpTypeLog: kernel.Log, compute.OpTypeLog1p: kernel.Log1p,
+	compute.OpTypeTanh: kernel.Tanh, compute.OpTypeLogistic: kernel.Logistic, compute.OpTypeErf: kernel.Erf, compute.OpTypeSin: kernel.Sin,
+	compute.OpTypeCos: kernel.Cos, compute.OpTypeFloor: kernel.Floor, compute.OpTypeCeil: kernel.Ceil, compute.OpTypeRound: kernel.Round,
+	compute.OpTypeSign: kernel.Sign,
+}
+
+var binaryOps = map[compute.OpType]kernel.Op{
+	compute.OpTypeAdd: kernel.Add, compute.OpTypeSub: kernel.Sub, compute.OpTypeMul: kernel.Mul, compute.OpTypeDiv: kernel.Div,
+	compute.OpTypeMax: kernel.Max, compute.OpTypeMin: kernel.Min, compute.OpTypePow: kernel.Pow,
+}
+
+var compareOps = map[compute.OpType]kernel.Op{
+	compute.OpTypeEqual: kernel.Eq, compute.OpTypeNotEqual: kernel.Ne, compute.OpTypeLessThan: kernel.Lt,
+	compute.OpTypeLessOrEqual: kernel.Le, compute.OpTypeGreaterThan: kernel.Gt, compute.OpTypeGreaterOrEqual: kernel.Ge,
+}
+
+// swapped is the comparison with its operands exchanged.
+var swapped = map[kernel.Op]kernel.Op{kernel.Eq: kernel.Eq, kernel.Ne: kernel.Ne, kernel.Lt: kernel.Gt, kernel.Le: kernel.Ge,
+	kernel.Gt: kernel.Lt, kernel.Ge: kernel.Le}
+
+// operand is a value as an instruction sees it: a tile or a scalar.
+type operand struct {
+	scalar bool
+	index  int
+}
+
+// assembler builds a program.
+type assembler struct {
+	*program
+	c       *compiler
+	inside  map[*ir.Node]bool
+	uses    map[*ir.Node]int // within the cluster
+	stored  map[*ir.Node]bool
+	value   map[*ir.Node]int // float or bool value
+	leafOf  map[string]operand
+	consts  map[float32]int
+	splatOf map[int]int
+	done    map[*ir.Node]bool // nodes that became part of another's instruction
+}
+
+// newProgram compiles a cluster.
+func newProgram(c *compiler, u *pass.Unit) *program {
+	p := &program{size: u.Nodes[0].Size(), unit: u, aliases: map[*ir.Node][]int{}}
+	a := &assembler{program: p, c: c, inside: map[*ir.Node]bool{}, uses: map[*ir.Node]int{}, stored: map[*ir.Node]bool{},
+		value: map[*ir.Node]int{}, leafOf: map[string]operand{}, consts: map[float32]int{}, splatOf: map[int]int{}, done: map[*ir.Node]bool{}}
+	for _, n := range u.Nodes {
+		a.inside[n] = true
+	}
+	for _, n := range u.Nodes {
+		for _, in := range n.In {
+			a.uses[pass.Leaf(in, n).Node]++
+		}
+	}
+	for _, n := range u.Out {
+		a.stored[n] = true
+	}
+	a.tiling(u)
+	a.fuse(u)
+	for _, n := range u.Nodes {
+		if !a.done[n] {
+			a.emit(n)
+		}
+	}
+	a.findAliases()
+	a.allocate()
+	return p
+}
+
+// tiling collects the operands and decides on the tiles.
+func (a *assembler) tiling(u *pass.Unit) {
+	for _, n := range u.Nodes {
+		for _, in := range n.In {
+			v := pass.Leaf(in, n)
+			if a.inside[v.Node] {
+				continue
+			}
+			key := leafKey(v)
+			if _, ok := a.leafOf[key]; ok {
+				continue
+			}
+			l := newLeaf(v, a.c.slot(v.Node))
+			a.leafOf[key] = operand{index: len(a.leaves)}
+			a.leaves = append(a.leaves, l)
+		}
+	}
+	a.tiles = chooseTiles(a.size, a.leaves)
+	for _, l := range a.leaves {
+		switch {
+		case l.mode == modeScalar:
+			l.value = a.scalars
+			a.scalars++
+		case l.isBool:
+			l.value = a.newBool()
+		default:
+			l.value = a.newFloat()
+		}
+	}
+}
+
+func leafKey(v pass.View) string { return fmt.Sprint(v.Node.ID, v.Dims, v.Strides) }
+
+func (a *assembler) newFloat() int {
+	a.floats++
+	return a.floats - 1
+}
+
+func (a *assembler) newBool() int {
+	a.bools++
+	return a.bools - 1
+}
+
+// get returns an operand of node n.
+func (a *assembler) get(n *ir.Node, i int) operand {
+	v := pass.Leaf(n.In[i], n)
+	if a.inside[v.Node] {
+		return operand{index: a.value[v.Node]}
+	}
+	l := a.leaves[a.leafOf[leafKey(v)].index]
+	return operand{scalar: l.mode == modeScalar, index: l.value}
+}
+
+// tile returns an operand as a tile, through a splat register if it is a scalar.
+func (a *assembler) tile(o operand) int {
+	if !o.scalar {
+		return o.index
+	}
+	if v, ok := a.splatOf[o.index]; ok {
+		return v
+	}
+	v := a.newFloat()
+	a.splatOf[o.index] = v
+	a.splats = append(a.splats, splat{v, o.index})
+	return v
+}
+
+// constant returns the scalar of a number.
+func (a *assembler) constant(x float32) operand {
+	i, ok := a.consts[x]
+	if !ok {
+		i = a.scalars
+		a.scalars++
+		a.consts[x] = i
+		a.leaves = append(a.leaves, &leaf{mode: modeScalar, slot: -1, number: x, value: i})
+	}
+	return operand{scalar: true, index: i}
+}
+
+// emit appends the instruction of a node.
+func (a *assembler) emit(n *ir.Node) {
+	isBool := n.Shape.DType == dtypes.Bool
+	var in instr
+	switch {
+	case len(n.In) == 1 && unaryOps[n.Op] == 0 && n.Op != compute.OpTypeNeg:
+		in = a.special(n)
+	case len(n.In) == 1:
+		in = instr{code: cUnary, op: unaryOps[n.Op], a: a.tile(a.get(n, 0))}
+	case n.Op == compute.OpTypeWhere:
+		in = instr{code: cSelect, a: a.get(n, 0).index, b: a.tile(a.get(n, 1)), c: a.tile(a.get(n, 2))}
+	case n.Op == compute.OpTypeLogicalAnd:
+		in = instr{code: cAnd, a: a.get(n, 0).index, b: a.get(n, 1).index}
+	case n.Op == compute.OpTypeLogicalOr:
+		in = instr{code: cOr, a: a.get(n, 0).index, b: a.get(n, 1).index}
+	case n.Op == compute.OpTypeLogicalXor:
+		in = instr{code: cXor, a: a.get(n, 0).index, b: a.get(n, 1).index}
+	case isBool:
+		in = a.compare(n)
+	default:
+		in = a.arithmetic(binaryOps[n.Op], a.get(n, 0), a.get(n, 1))
+	}
+	a.finish(n, in)
+}
+
+// finish gives the instruction its result and appends it.
+func (a *assembler) finish(n *ir.Node, in instr) {
+	if n.Shape.DType == dtypes.Bool {
+		in.dst = a.newBool()
+	} else {
+		in.dst = a.newFloat()
+	}
+	a.value[n] = in.dst
+	a.instrs = append(a.instrs, in)
+	if a.stored[n] {
+		a.outs = append(a.outs, outValue{n, in.dst, n.Shape.DType == dtypes.Bool})
+	}
+}
+
+func (a *assembler) special(n *ir.Node) instr {
+	x := a.get(n, 0)
+	switch {
+	case n.Op == compute.OpTypeLogicalNot:
+		return instr{code: cNot, a: x.index}
+	case n.Shape.DType == dtypes.Bool: // x != 0
+		return instr{code: cCompareScalar, op: kernel.Ne, a: a.tile(x), b: a.constant(0).index}
+	case n.Op == compute.OpTypeConvertDType:
+		return instr{code: cSelect, a: x.index, b: a.tile(a.constant(1)), c: a.tile(a.constant(0))}
+	}
+	panic(fmt.Errorf("%s in a cluster", n.Name()))
+}
+
+func (a *assembler) arithmetic(op kernel.Op, x, y operand) instr {
+	switch {
+	case y.scalar:
+		return instr{code: cBinaryScalar, op: op, a: a.tile(x), b: y.index}
+	case x.scalar:
+		return instr{code: cBinaryScalar, op: op, a: y.index, b: x.index, reversed: true}
+	}
+	return instr{code: cBinary, op: op, a: x.index, b: y.index}
+}
+
+func (a *assembler) compare(n *ir.Node) instr {
+	op, x, y := compareOps[n.Op], a.get(n, 0), a.get(n, 1)
+	switch {
+	case y.scalar:
+		return instr{code: cCompareScalar, op: op, a: a.tile(x), b: y.index}
+	case x.scalar:
+		return instr{code: cCompareScalar, op: swapped[op], a: y.index, b: x.index}
+	}
+	return instr{code: cCompare, op: op, a: x.index, b: y.index}
+}
+
+// reads calls f with the float and bool values that an instruction reads.
+func (in *instr) reads(float, boolean func(v int)) {
+	switch in.code {
+	case cUnary, cBinaryScalar, cAffine, cCompareScalar:
+		float(in.a)
+	case cBinary, cCompare:
+		float(in.a)
+		float(in.b)
+	case cFMA:
+		float(in.a)
+		float(in.b)
+		float(in.c)
+	case cFMAScalar:
+		float(in.a)
+		float(in.c)
+	case cSelect:
+		boolean(in.a)
+		float(in.b)
+		float(in.c)
+	case cAnd, cOr, cXor:
+		boolean(in.a)
+		boolean(in.b)
+	case cNot:
+		boolean(in.a)
+	}
+}
+
+// writesBool reports whether the result is of type bool.
+func (in *instr) writesBool() bool {
+	switch in.code {
+	case cCompare, cCompareScalar, cAnd, cOr, cXor, cNot:
+		return true
+	}
+	return false
+}
+
+// findAliases finds the operands whose memory a result may take over: read in full and in order, once only, and not
+// after the result is written.
+func (a *assembler) findAliases() {
+	lastRead := make([]int, a.floats)
+	for i := range a.instrs {
+		a.instrs[i].reads(func(v int) { lastRead[v] = i }, func(int) {})
+	}
+	readers := map[int]int{}
+	for _, l := range a.leaves {
+		readers[l.slot]++
+	}
+	for _, o := range a.outs {
+		if o.isBool {
+			continue
+		}
+		written := slices.IndexFunc(a.instrs, func(in instr) bool { return !in.writesBool() && in.dst == o.value })
+		for _, l := range a.leaves {
+			if l.mode == modeDirect && !l.isBool && l.full(a.size) && readers[l.slot] == 1 && lastRead[l.value] <= written {
+				a.aliases[o.node] = append(a.aliases[o.node], l.slot)
+			}
+		}
+	}
+}
+
+// inPlace returns the slots whose memory the result n may take over.
+func (p *program) inPlace(n *ir.Node) []int { return p.aliases[n] }
+
+// allocate gives registers to the values that live only inside a tile: linear scan over the instructions.
+func (a *assembler) allocate() {
+	p := a.program
+	fixed := func(n int) []int {
+		r := make([]int, n)
+		for i := range r {
+			r[i] = -2 // not decided
+		}
+		return r
+	}
+	p.regs, p.boolRegs = fixed(p.floats), fixed(p.bools)
+	lastF, lastB := make([]int, p.floats), make([]int, p.bools)
+	for i := range p.instrs {
+		p.instrs[i].reads(func(v int) { lastF[v] = i }, func(v int) { lastB[v] = i })
+	}
+	for _, l := range p.leaves {
+		switch {
+		case l.mode == modeScalar:
+		case l.mode == modeDirect && l.isBool:
+			p.boolRegs[l.value] = -1
+		case l.mode == modeDirect:
+			p.regs[l.value] = -1
+		case l.isBool:
+			p.boolRegs[l.value] = p.numBoolRegs
+			p.numBoolRegs++
+			lastB[l.value] = len(p.instrs)
+		default: // patterns and gathered tiles keep their registers: patterns survive from tile to tile
+			p.regs[l.value] = p.numRegs
+			p.numRegs++
+			lastF[l.value] = len(p.instrs)
+		}
+	}
+	for _, s := range p.splats {
+		p.regs[s.value] = p.numRegs
+		p.numRegs++
+		lastF[s.value] = len(p.instrs)
+	}
+	for _, o := range p.outs {
+		if o.isBool {
+			p.boolRegs[o.value] = -1
+		} else {
+			p.regs[o.value] = -1
+		}
+	}
+	var freeF, freeB []int
+	for i := range p.instrs {
+		in := &p.instrs[i]
+		in.reads(func(v int) { freeF = retire(freeF, p.regs[v], lastF[v], i) }, func(v int) { freeB = retire(freeB, p.boolRegs[v], lastB[v], i) })
+		if in.writesBool() {
+			freeB = assign(freeB, &p.boolRegs[in.dst], &p.numBoolRegs)
+		} else {
+			freeF = assign(freeF, &p.regs[in.dst], &p.numRegs)
+		}
+	}
+}
+
+// retire frees a register after its last use.
+func retire(free []int, reg, last, at int) []int {
+	if reg >= 0 && last == at && !slices.Contains(free, reg) {
+		return append(free, reg)
+	}
+	return free
+}
+
+// assign gives a value without a place a register.
+func assign(free []int, reg *int, num *int) []int {
+	if *reg != -2 {
+		return free
+	}
+	if k := len(free); k > 0 {
+		*reg = free[k-1]
+		return free[:k-1]
+	}
+	*reg = *num
+	*num++
+	return free
+}
+
+// String lists the operations, for profiles.
+func (p *program) String() string {
+	names := make([]string, len(p.unit.Nodes))
+	for i, n := range p.unit.Nodes {
+		names[i] = n.Op.String()
+	}
+	return fmt.Sprintf("%v %s (%d leaves, %d outs)", p.unit.Nodes[0].Shape, strings.Join(names, " "), len(p.leaves), len(p.outs))
+}

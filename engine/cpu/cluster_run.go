@@ -1,0 +1,194 @@
+package cpu
+
+import (
+	"math"
+	"sync"
+
+	"github.com/smalti/smalti/engine/cpu/kernel"
+)
+
+// tileState is what one worker needs to run a program.
+type tileState struct {
+	floats  [][]float32 // by value
+	bools   [][]bool
+	scalars []float32
+	regs    []float32
+	boolBuf []bool
+
+	laid   []int    // by leaf: base of the pattern that is laid out, or -1
+	filled []uint32 // by splat: bits of the scalar that fills it
+	valid  []bool   // by splat
+}
+
+// scratchList keeps states between runs.
+type scratchList struct {
+	mu   sync.Mutex
+	free []*tileState
+}
+
+func (p *program) state() *tileState {
+	p.scratch.mu.Lock()
+	defer p.scratch.mu.Unlock()
+	if k := len(p.scratch.free); k > 0 {
+		s := p.scratch.free[k-1]
+		p.scratch.free = p.scratch.free[:k-1]
+		return s
+	}
+	n := (p.tiles.length + 15) &^ 15
+	return &tileState{
+		floats: make([][]float32, p.floats), bools: make([][]bool, p.bools), scalars: make([]float32, p.scalars),
+		regs: view[float32](allocate(4 * n * p.numRegs)), boolBuf: view[bool](allocate(n * p.numBoolRegs)),
+		laid: make([]int, len(p.leaves)), filled: make([]uint32, len(p.splats)), valid: make([]bool, len(p.splats)),
+	}
+}
+
+func (p *program) release(s *tileState) {
+	clear(s.floats)
+	clear(s.bools)
+	p.scratch.mu.Lock()
+	p.scratch.free = append(p.scratch.free, s)
+	p.scratch.mu.Unlock()
+}
+
+// thunk returns the step that runs the program.
+func (p *program) thunk(c *compiler) thunk {
+	outs := make([]int, len(p.outs))
+	for i, o := range p.outs {
+		outs[i] = c.slot(o.node)
+	}
+	cost := 1 + len(p.instrs)
+	grain := max(1, (32<<10)/(p.tiles.length*cost/4+1))
+	return thunk{name: "Cluster", unit: "Cluster " + p.String(), work: float64(p.size * len(p.instrs)), run: func(f *frame) {
+		f.b.pool.Run(p.tiles.count, grain, func(lo, hi int) {
+			s := p.state()
+			for i := range s.laid {
+				s.laid[i] = -1
+			}
+			clear(s.valid)
+			for t := lo; t < hi; t++ {
+				p.bind(s, f, outs, t)
+				p.run(f.b.set, s)
+			}
+			p.release(s)
+		})
+	}}
+}
+
+// bind points the values of a state at tile t.
+func (p *program) bind(s *tileState, f *frame, outs []int, t int) {
+	off, n := p.tiles.tile(t)
+	width := (p.tiles.length + 15) &^ 15
+	for v, r := range p.regs {
+		if r >= 0 {
+			s.floats[v] = s.regs[r*width:][:n]
+		}
+	}
+	for v, r := range p.boolRegs {
+		if r >= 0 {
+			s.bools[v] = s.boolBuf[r*width:][:n]
+		}
+	}
+	for i, l := range p.leaves {
+		switch {
+		case l.slot < 0:
+			s.scalars[l.value] = l.number
+		case l.mode == modeScalar:
+			s.scalars[l.value] = view[float32](f.slots[l.slot])[l.base(off/l.block)]
+		case l.isBool:
+			s.bools[l.value] = bindLeaf(l, s.bools[l.value], view[bool](f.slots[l.slot]), off, n, &s.laid[i], s.boolBuf, p.boolRegs[l.value]*width, p.tiles.length)
+		default:
+			s.floats[l.value] = bindLeaf(l, s.floats[l.value], view[float32](f.slots[l.slot]), off, n, &s.laid[i], s.regs, p.regs[l.value]*width, p.tiles.length)
+		}
+	}
+	for i, x := range p.splats {
+		bits := math.Float32bits(s.scalars[x.scalar])
+		if !s.valid[i] || s.filled[i] != bits {
+			full := s.regs[p.regs[x.value]*width:][:p.tiles.length]
+			v := s.scalars[x.scalar]
+			for j := range full {
+				full[j] = v
+			}
+			s.valid[i], s.filled[i] = true, bits
+		}
+	}
+	for i, o := range p.outs {
+		if o.isBool {
+			s.bools[o.value] = view[bool](f.slots[outs[i]])[off : off+n]
+		} else {
+			s.floats[o.value] = view[float32](f.slots[outs[i]])[off : off+n]
+		}
+	}
+}
+
+// bindLeaf returns the tile of an operand: a slice of its memory, or its register filled.
+func bindLeaf[T any](l *leaf, reg, mem []T, off, n int, laid *int, buf []T, at, length int) []T {
+	switch l.mode {
+	case modeDirect:
+		from := l.base(off/l.block) + off%l.period
+		return mem[from : from+n]
+	case modePattern:
+		if base := l.base(off / l.block); *laid != base {
+			repeat(buf[at:at+length], mem[base:base+l.period])
+			*laid = base
+		}
+		return reg
+	}
+	gather(reg, mem, l.dims, l.strides, off)
+	return reg
+}
+
+// run runs the instructions on the bound tile.
+func (p *program) run(k *kernel.Set, s *tileState) {
+	for i := range p.instrs {
+		in := &p.instrs[i]
+		switch in.code {
+		case cUnary:
+			k.Unary(in.op, s.floats[in.dst], s.floats[in.a])
+		case cBinary:
+			k.Binary(in.op, s.floats[in.dst], s.floats[in.a], s.floats[in.b])
+		case cBinaryScalar:
+			k.BinaryScalar(in.op, s.floats[in.dst], s.floats[in.a], s.scalars[in.b], in.reversed)
+		case cFMA:
+			k.FMA(s.floats[in.dst], s.floats[in.a], s.floats[in.b], s.floats[in.c])
+		case cFMAScalar:
+			k.FMAScalar(s.floats[in.dst], s.floats[in.a], s.scalars[in.b], s.floats[in.c])
+		case cAffine:
+			k.Affine(s.floats[in.dst], s.floats[in.a], s.scalars[in.b], s.scalars[in.c])
+		case cCompare:
+			k.Compare(in.op, s.bools[in.dst], s.floats[in.a], s.floats[in.b])
+		case cCompareScalar:
+			k.CompareScalar(in.op, s.bools[in.dst], s.floats[in.a], s.scalars[in.b])
+		case cSelect:
+			k.Select(s.floats[in.dst], s.bools[in.a], s.floats[in.b], s.floats[in.c])
+		default:
+			logic(in.code, s.bools[in.dst], s.bools[in.a], s.bools[in.b])
+		}
+	}
+}
+
+// logic computes a boolean operation.
+func logic(c code, dst, x, y []bool) {
+	x = x[:len(dst)]
+	switch c {
+	case cNot:
+		for i := range dst {
+			dst[i] = !x[i]
+		}
+		return
+	case cAnd:
+		y = y[:len(dst)]
+		for i := range dst {
+			dst[i] = x[i] && y[i]
+		}
+	case cOr:
+		y = y[:len(dst)]
+		for i := range dst {
+			dst[i] = x[i] || y[i]
+		}
+	case cXor:
+		y = y[:len(dst)]
+		for i := range dst {
+			dst[i] = x[i] != y[i]
+		}
+	}
+}

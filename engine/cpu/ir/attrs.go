@@ -1,0 +1,68 @@
+package ir
+
+import (
+	"fmt"
+	"hash/fnv"
+
+	"github.com/gomlx/compute"
+)
+
+// Constant is the value of a constant: the bytes of its elements in memory order.
+type Constant struct{ Bytes []byte }
+
+// String keeps keys of constants short: equal strings mean equal bytes with all practical certainty.
+func (c *Constant) String() string {
+	if len(c.Bytes) <= 64 {
+		return fmt.Sprintf("%x", c.Bytes)
+	}
+	h := fnv.New128a()
+	h.Write(c.Bytes)
+	return fmt.Sprintf("%d:%x", len(c.Bytes), h.Sum(nil))
+}
+
+// Parameter is the position of an input.
+type Parameter struct {
+	Index int
+	Name  string
+}
+
+// Axes are those of a reduction, transposition (the permutation), reversal, broadcast (the target axes of the operand's),
+// or the one axis of a concatenation or iota.
+type Axes struct{ Axes []int }
+
+// Slice takes elements start, start+stride, ... below limit of each axis.
+type Slice struct{ Starts, Limits, Strides []int }
+
+// Pad surrounds and spreads; negative edges crop.
+type Pad struct{ Axes []compute.PadAxis }
+
+// Dot are the axes of a DotGeneral.
+type Dot struct{ LContract, LBatch, RContract, RBatch []int }
+
+// Conv is a convolution with all defaults filled in. Reversed says that the kernel's spatial axes run backwards.
+type Conv struct {
+	Axes             compute.ConvolveAxesConfig
+	Strides          []int
+	Pads             [][2]int
+	InDilate, Dilate []int
+	Groups, BGroups  int
+	Reversed         bool
+}
+
+// Gather are the arguments of a Gather.
+type Gather struct {
+	IndexAxis                               int
+	Offset, Collapsed, StartMap, SliceSizes []int
+}
+
+// Scatter are the arguments of a scatter.
+type Scatter struct {
+	IndexAxis                int
+	Window, Inserted, ToAxes []int
+}
+
+// Arg is the axis of an ArgMin or ArgMax.
+type Arg struct {
+	Axis int
+	Min  bool
+}

@@ -1,0 +1,148 @@
+// Package ir owns the graph that the CPU backend compiles: operations as nodes, equal nodes once only. It knows shapes
+// and attributes, no data and no kernels.
+//
+// Start with [Graph.Add], through which every node is made.
+package ir
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/shapes"
+)
+
+// Operations beyond those of GoMLX.
+const (
+	// OpFallback runs a graph of one operation on GoMLX's Go backend.
+	OpFallback compute.OpType = compute.OpTypeLast + 1 + iota
+	// OpRNGState and OpRNGBits are the two results of RNGBitGenerator.
+	OpRNGState
+	OpRNGBits
+)
+
+// Node is one operation and its result. Nodes are immutable and belong to one Graph.
+type Node struct {
+	ID    int // position in Graph.Nodes: inputs have smaller ones
+	Op    compute.OpType
+	In    []*Node
+	Shape shapes.Shape
+	Attr  any // of the type that belongs to Op (attrs.go), or nil
+}
+
+// Name is the operation's name, for messages and profiles.
+func (n *Node) Name() string {
+	switch n.Op {
+	case OpFallback:
+		if s, ok := n.Attr.(fmt.Stringer); ok {
+			return "Fallback:" + s.String()
+		}
+		return "Fallback"
+	case OpRNGState:
+		return "RNGState"
+	case OpRNGBits:
+		return "RNGBits"
+	}
+	return n.Op.String()
+}
+
+// Size is the number of elements.
+func (n *Node) Size() int { return n.Shape.Size() }
+
+// Bytes is the size of the result in memory.
+func (n *Node) Bytes() int { return int(n.Shape.ByteSize()) }
+
+// Graph holds nodes in the order of their making, which is topological.
+type Graph struct {
+	Nodes   []*Node
+	Params  []*Node
+	Outputs []*Node
+
+	index map[string]*Node
+}
+
+// New returns an empty graph.
+func New() *Graph { return &Graph{index: map[string]*Node{}} }
+
+// Add returns the node of an operation, which is an old one if there is an equal one. A nil key for equality is never
+// equal: see AddUnique.
+func (g *Graph) Add(op compute.OpType, shape shapes.Shape, attr any, in ...*Node) *Node {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %v", int(op), attr)
+	for _, n := range in {
+		fmt.Fprintf(&b, " %d", n.ID)
+	}
+	fmt.Fprintf(&b, " %d%v", int(shape.DType), shape.Dimensions)
+	key := b.String()
+	if n, ok := g.index[key]; ok {
+		return n
+	}
+	n := g.AddUnique(op, shape, attr, in...)
+	g.index[key] = n
+	return n
+}
+
+// AddUnique adds a node that is equal to no other: parameters, barriers, fallbacks.
+func (g *Graph) AddUnique(op compute.OpType, shape shapes.Shape, attr any, in ...*Node) *Node {
+	shape.AxisNames = nil
+	n := &Node{ID: len(g.Nodes), Op: op, In: in, Shape: shape, Attr: attr}
+	g.Nodes = append(g.Nodes, n)
+	return n
+}
+
+// Live returns the nodes that the outputs need, in topological order, and all parameters.
+func (g *Graph) Live() []*Node {
+	live := make([]bool, len(g.Nodes))
+	for _, n := range g.Outputs {
+		live[n.ID] = true
+	}
+	for _, n := range g.Params {
+		live[n.ID] = true
+	}
+	for i := len(g.Nodes) - 1; i >= 0; i-- {
+		if live[i] {
+			for _, in := range g.Nodes[i].In {
+				live[in.ID] = true
+			}
+		}
+	}
+	var out []*Node
+	for i, n := range g.Nodes {
+		if live[i] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Dump writes the live nodes one a line.
+func (g *Graph) Dump() string {
+	var b strings.Builder
+	for _, n := range g.Live() {
+		fmt.Fprintf(&b, "%%%d = %s", n.ID, n.Name())
+		for _, in := range n.In {
+			fmt.Fprintf(&b, " %%%d", in.ID)
+		}
+		fmt.Fprintf(&b, " : %s", n.Shape)
+		if n.Attr != nil && n.Op != compute.OpTypeConstant {
+			fmt.Fprintf(&b, " %+v", n.Attr)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// Verify checks what every pass must keep: inputs come before their users and belong to the graph.
+func (g *Graph) Verify() error {
+	for i, n := range g.Nodes {
+		if n.ID != i {
+			return fmt.Errorf("node %d has number %d", i, n.ID)
+		}
+		for _, in := range n.In {
+			if in.ID >= i || g.Nodes[in.ID] != in {
+				return fmt.Errorf("node %d (%s) uses node %d, which does not come before it", i, n.Name(), in.ID)
+			}
+		}
+	}
+	return nil
+}
