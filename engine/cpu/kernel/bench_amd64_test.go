@@ -8,11 +8,12 @@ import (
 	"github.com/smalti/smalti/rng"
 )
 
-// best is the least wall time of f in seconds over the benchmark's iterations (at least 3).
-func best(b *testing.B, f func()) float64 {
+// best is the least wall time of f in seconds over 0.2 s (and at least 5 runs): run the benchmarks with -benchtime 1x.
+func best(_ *testing.B, f func()) float64 {
 	f()
 	t := 1e9
-	for i := 0; i < 3 || b.Loop(); i++ {
+	begin := time.Now()
+	for i := 0; i < 5 || time.Since(begin) < 200*time.Millisecond; i++ {
 		start := time.Now()
 		f()
 		t = min(t, time.Since(start).Seconds())
@@ -100,6 +101,31 @@ func BenchmarkLoops(b *testing.B) {
 					b.ReportMetric(t*1e3, "ms")
 				})
 			}
+		}
+	}
+}
+
+func BenchmarkConv(b *testing.B) {
+	s := For(min(Detect(), AVX512))
+	for _, d := range [][5]int{{1, 16, 16, 512, 512}, {1, 32, 32, 512, 512}, {1, 64, 64, 256, 256}, {1, 128, 128, 128, 128}, {1, 256, 256, 128, 128}, {1, 63, 61, 96, 160}, {64, 32, 32, 32, 32}, {64, 32, 32, 64, 64}, {64, 8, 8, 256, 256}} {
+		c := square(d[0], d[1], d[2], d[3], d[4], 1)
+		r := rng.New(1, "bench")
+		in, w, out := normals(r, c.N*c.H*c.W*c.Cin), normals(r, 9*c.Cin*c.Cout), make([]float32, c.N*c.OutH*c.OutW*c.Cout)
+		flops := 18 * float64(c.N*c.OutH*c.OutW) * float64(c.Cin*c.Cout)
+		for _, k := range []struct {
+			name string
+			v    Conv
+		}{{"winograd", s.NewWinograd(c)}} {
+			packed, scratch := make([]float32, k.v.WeightSize()), make([]float32, k.v.Scratch())
+			b.Run(fmt.Sprintf("%s/%dx%dx%d-%d-%d", k.name, d[0], d[1], d[2], d[3], d[4]), func(b *testing.B) {
+				t := best(b, func() { k.v.PackWeights(packed, w) })
+				b.ReportMetric(t*1e3, "pack-ms")
+				reportFlops(b, s, false, flops, best(b, func() {
+					for j := range k.v.Jobs() {
+						k.v.Run(j, out, in, packed, nil, scratch)
+					}
+				}))
+			})
 		}
 	}
 }

@@ -4,7 +4,7 @@ import "math"
 
 // newGeneric builds the set of portable kernels.
 func newGeneric() *Set {
-	s := &Set{nr: genericNR, mr: maxMR, trans: transposeGo}
+	s := &Set{nr: genericNR, mr: maxMR, trans: transposeGo, winograd: winogradGeneric()}
 	s.tiles, s.tilesT = genericTiles()
 	s.vecGo()
 	s.unary[Sin], s.unary[Cos] = mapGo(math.Sin), mapGo(math.Cos)

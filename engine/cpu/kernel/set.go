@@ -40,9 +40,10 @@ type Set struct {
 	bf16ToF32 func(dst []float32, x []uint16)
 	f32ToBF16 func(dst []uint16, x []float32)
 
-	tiles  []tilePair // by rows-1: A row-major
-	tilesT []tilePair // by rows-1: A k-major
-	trans  func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+	tiles    []tilePair // by rows-1: A row-major
+	tilesT   []tilePair // by rows-1: A k-major
+	winograd winogradKernels
+	trans    func(dst []float32, ldd int, src []float32, lds, rows, cols int)
 }
 
 var sets [AVX512BF16 + 1]struct {

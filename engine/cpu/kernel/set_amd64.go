@@ -7,12 +7,14 @@ func (s *Set) useAssembly() {
 		s.tiles, s.tilesT = tileAVX512F32s, tileAVX512F32Ts
 		s.vecAVX512()
 		s.trans = blockTranspose(16, transposeAVX512)
+		s.winograd = winogradAVX512
 		return
 	}
 	s.nr, s.mr = 16, 6
 	s.tiles, s.tilesT = tileAVX2F32s, tileAVX2F32Ts
 	s.vecAVX2()
 	s.trans = blockTranspose(8, transposeAVX2)
+	s.winograd = winogradAVX2
 }
 
 // blockTranspose transposes in blocks of at most n by n.
