@@ -26,16 +26,22 @@ func TestMain(m *testing.M) {
 		"mkmodel":  func() { makeModel(os.Args[1], os.Args[2]) },
 		"mkpng":    func() { makePicture(os.Args[1:]) },
 		"mkpickle": func() { makeHostile(os.Args[1]) },
+		"mklarge":  func() { makeLarge(os.Args[1], os.Args[2]) },
+		"rss":      func() { limitMemory(os.Args[1:]) },
 		"truncate": func() { truncate(os.Args[1], os.Args[2]) },
 	})
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: func(e *testscript.Env) error {
-		e.Setenv("HOME", e.WorkDir+"/home")
-		e.Setenv("GOMAXPROCS", "2")
-		return nil
-	}})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir+"/home")
+			e.Setenv("GOMAXPROCS", "2")
+			return nil
+		},
+		Condition: func(cond string) (bool, error) { return cond == "large" && os.Getenv("SMALTI_LARGE") != "", nil },
+	})
 }
 
 func fail(err error) {
