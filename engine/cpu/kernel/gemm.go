@@ -21,11 +21,6 @@ type tileArgs struct {
 	lda   int            // 80: elements between steps (A k-major)
 }
 
-type tileFn func(t *tileArgs)
-
-// tilePair is the two widths of a tile: all columns of a panel, or at most the first half of them.
-type tilePair struct{ full, half tileFn }
-
 // Panels is the number of packed panels of n columns.
 func (s *Set) Panels(n int) int { return (n + s.nr - 1) / s.nr }
 
@@ -108,7 +103,7 @@ func (s *Set) Gemm(c []float32, ldc int, a []float32, lda int, packed []float32,
 				r := s.tileRows(mb - i)
 				t.a = unsafe.Pointer(&a[(i0+i)*lda])
 				t.c = unsafe.Pointer(&c[(i0+i)*ldc+j])
-				s.run(s.tiles, r, &t)
+				s.run(s.tile, r, &t)
 				i += r
 			}
 		}
@@ -153,7 +148,7 @@ func (s *Set) GemmTaps(g *TapGemm) {
 			r := s.tileRows(m - i)
 			t.rows = &g.Rows[i]
 			t.c = unsafe.Pointer(&g.C[i*g.LDC+j])
-			s.run(s.tiles, r, &t)
+			s.run(s.tile, r, &t)
 			i += r
 		}
 	}
@@ -197,7 +192,7 @@ func (s *Set) GemmTrans(g *TransGemm) {
 			r := s.tileRows(g.M - i)
 			t.a = unsafe.Pointer(&g.A[i])
 			t.c = unsafe.Pointer(&g.C[i*g.LDC+j])
-			s.run(s.tilesT, r, &t)
+			s.run(s.tileT, r, &t)
 			i += r
 		}
 	}
@@ -224,13 +219,17 @@ func (s *Set) rowBlock(k int) int {
 	return max(1, bytes/(4*k*s.mr)) * s.mr
 }
 
-func (s *Set) run(tiles []tilePair, rows int, t *tileArgs) {
-	p := &tiles[rows-1]
+// run computes one tile; base is the number of the tiles of its kind. At most half a panel wide, it does half the work.
+func (s *Set) run(base, rows int, t *tileArgs) {
+	number := base + 2*(rows-1)
 	if t.cols*2 <= s.nr {
-		p.half(t)
+		number++
+	}
+	if s.class == Generic {
+		tileGo(t, rows, base)
 		return
 	}
-	p.full(t)
+	callTile(t, number)
 }
 
 func toInt(b bool) int {

@@ -5,44 +5,31 @@ import "unsafe"
 // genericNR is the width of a packed panel in the portable kernels.
 const genericNR = 32
 
-// genericTiles gives the portable tiles. Products are rounded before they are added (no fused operation), so that the
-// generic class gives the same bits on every architecture.
-func genericTiles() (tiles, tilesT []tilePair) {
-	for mr := 1; mr <= maxMR; mr++ {
-		f := func(t *tileArgs) { tileGo(t, mr) }
-		g := func(t *tileArgs) { tileTGo(t, mr) }
-		tiles = append(tiles, tilePair{f, f})
-		tilesT = append(tilesT, tilePair{g, g})
-	}
-	return
-}
+// Kinds of portable tiles.
+const (
+	genericTile  = 0
+	genericTileT = 100 // A k-major
+)
 
-func tileGo(t *tileArgs, mr int) {
-	taps, rows := unsafe.Slice(t.taps, t.ntaps), unsafe.Slice(t.rows, mr)
-	for i, row := range rows {
-		var acc [genericNR]float32
-		t.load(&acc, i)
-		b := unsafe.Slice((*float32)(t.b), t.ntaps*t.kc*genericNR)
-		for _, tap := range taps {
-			a := unsafe.Slice((*float32)(unsafe.Add(t.a, (row+tap)*4)), t.kc)
-			for _, v := range a {
-				axpy(&acc, v, (*[genericNR]float32)(b))
-				b = b[genericNR:]
-			}
-		}
-		t.store(&acc, i)
-	}
-}
-
-func tileTGo(t *tileArgs, mr int) {
+// tileGo is the portable tile. Products are rounded before they are added (no fused operation), so that the generic class
+// gives the same bits on every architecture.
+func tileGo(t *tileArgs, mr, kind int) {
 	taps := unsafe.Slice(t.taps, t.ntaps)
+	step := 1
+	if kind == genericTileT {
+		step = t.lda
+	}
 	for i := range mr {
+		row := i
+		if kind == genericTile {
+			row = unsafe.Slice(t.rows, mr)[i]
+		}
 		var acc [genericNR]float32
 		t.load(&acc, i)
 		b := unsafe.Slice((*float32)(t.b), t.ntaps*t.kc*genericNR)
 		for _, tap := range taps {
 			for q := range t.kc {
-				axpy(&acc, *(*float32)(unsafe.Add(t.a, (tap+q*t.lda+i)*4)), (*[genericNR]float32)(b))
+				axpy(&acc, *(*float32)(unsafe.Add(t.a, (row+tap+q*step)*4)), (*[genericNR]float32)(b))
 				b = b[genericNR:]
 			}
 		}

@@ -4,8 +4,7 @@ import "math"
 
 // newGeneric builds the set of portable kernels.
 func newGeneric() *Set {
-	s := &Set{nr: genericNR, mr: maxMR, trans: transposeGo, winograd: winogradGeneric()}
-	s.tiles, s.tilesT = genericTiles()
+	s := &Set{nr: genericNR, mr: maxMR, trans: transposeGo, tile: genericTile, tileT: genericTileT}
 	s.vecGo()
 	s.unary[Sin], s.unary[Cos] = mapGo(math.Sin), mapGo(math.Cos)
 	s.binary[Pow-numUnary], s.scalarR[Pow-numUnary], s.scalarL[Pow-numUnary] = powGo, powScalarGo, powOfScalarGo

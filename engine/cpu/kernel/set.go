@@ -40,10 +40,9 @@ type Set struct {
 	bf16ToF32 func(dst []float32, x []uint16)
 	f32ToBF16 func(dst []uint16, x []float32)
 
-	tiles    []tilePair // by rows-1: A row-major
-	tilesT   []tilePair // by rows-1: A k-major
-	winograd winogradKernels
-	trans    func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+	tile, tileT int // numbers of the first tiles: A row-major, A k-major
+	winograd    int // number of the first transform
+	trans       func(dst []float32, ldd int, src []float32, lds, rows, cols int)
 }
 
 var sets [AVX512BF16 + 1]struct {

@@ -4,17 +4,15 @@ package kernel
 func (s *Set) useAssembly() {
 	if s.class >= AVX512 {
 		s.nr, s.mr = 32, 8
-		s.tiles, s.tilesT = tileAVX512F32s, tileAVX512F32Ts
+		s.tile, s.tileT, s.winograd = tileAVX512F32Base, tileAVX512F32TBase, winogradAVX512Base
 		s.vecAVX512()
 		s.trans = blockTranspose(16, transposeAVX512)
-		s.winograd = winogradAVX512
 		return
 	}
 	s.nr, s.mr = 16, 6
-	s.tiles, s.tilesT = tileAVX2F32s, tileAVX2F32Ts
+	s.tile, s.tileT, s.winograd = tileAVX2F32Base, tileAVX2F32TBase, winogradAVX2Base
 	s.vecAVX2()
 	s.trans = blockTranspose(8, transposeAVX2)
-	s.winograd = winogradAVX2
 }
 
 // blockTranspose transposes in blocks of at most n by n.

@@ -13,9 +13,22 @@ type transformArgs struct {
 	n        int
 }
 
-// winogradKernels are the transforms of one class.
-type winogradKernels struct {
-	in, out, weights, gradOut, gradWeights func(a *transformArgs)
+// The transforms, as numbered in each set.
+const (
+	winogradIn = iota
+	winogradOut
+	winogradWeights
+	winogradGradOut
+	winogradGradWeights
+)
+
+// transform runs transform number kind.
+func (s *Set) transform(kind int, a *transformArgs) {
+	if s.class == Generic {
+		transformGo(kind, a)
+		return
+	}
+	callTransform(a, s.winograd+kind)
 }
 
 // Winograd is a 3x3 convolution with stride 1 over NHWC pictures by the algorithm F(4x4,3x3) (Lavin and Gray 2015): 36
@@ -104,7 +117,7 @@ func (w *Winograd) PackWeightsRange(dst, weights []float32, panel0, panel1 int) 
 				}
 			}
 			a.src, a.dst = unsafe.Pointer(&weights[c*cout+p*s.nr]), unsafe.Pointer(&dst[at])
-			s.winograd.weights(&a)
+			s.transform(winogradWeights, &a)
 		}
 	}
 }
@@ -194,7 +207,7 @@ func (w *Winograd) inputs(k *winogradScratch, in []float32, first, n int) {
 				}
 			}
 		}
-		w.set.winograd.in(&a)
+		w.set.transform(winogradIn, &a)
 	}
 }
 
@@ -214,7 +227,7 @@ func (w *Winograd) products(k *winogradScratch, packed []float32, p, n int) {
 			r := s.tileRows(n - i)
 			t.a = unsafe.Add(k.v, (q*w.block+i)*w.pitch*4)
 			t.c = unsafe.Add(k.m, (q*w.block+i)*s.nr*4)
-			s.run(s.tiles, r, &t)
+			s.run(s.tile, r, &t)
 			i += r
 		}
 	}
@@ -242,7 +255,7 @@ func (w *Winograd) outputs(k *winogradScratch, out, bias []float32, p, first, n 
 				}
 			}
 		}
-		s.winograd.out(&a)
+		s.transform(winogradOut, &a)
 	}
 }
 

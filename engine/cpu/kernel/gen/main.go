@@ -45,10 +45,10 @@ func outputs() []output {
 		lower := strings.ToLower(a.name)
 		add("gen_vec_"+lower+"_amd64.s", s)
 		add("gen_vec_"+lower+"_amd64.go", g)
-		s, g = winogradFiles(a)
-		add("gen_winograd_"+lower+"_amd64.s", s)
-		add("gen_winograd_"+lower+"_amd64.go", g)
 	}
+	s, g = winogradFiles()
+	add("gen_winograd_amd64.s", s)
+	add("gen_winograd_amd64.go", g)
 	add("gen_winograd_go.go", winogradGo())
 	add("gen_vec_go.go", goFile(kernels()))
 	return out

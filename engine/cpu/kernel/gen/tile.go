@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // The argument block (type tileArgs of package kernel).
 const (
@@ -46,7 +49,7 @@ func (t *tile) bc(i int) int {
 
 func (t *tile) emit() {
 	t.p("// func %s(t *tileArgs)", t.name())
-	t.p("TEXT ·%s(SB), NOSPLIT, $0-8", t.name())
+	t.p("TEXT %s<>(SB), NOSPLIT, $0-8", t.name())
 	t.i("MOVQ t+0(FP), DI")
 	t.start()
 	t.i("MOVQ %d(DI), SI", argTaps)
@@ -253,40 +256,54 @@ func tileFiles() (asm, stubs string) {
 	g.p("%spackage kernel\n", header)
 	g.p("// tailMask holds 8 full lanes and 8 empty ones: reading at lane n gives a mask of 8-n lanes.")
 	g.p("var tailMask = [24]uint32{8: ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}\n")
+	j := &jumpTable{what: "Tile", arg: "t", args: "tileArgs"}
 	for _, a := range []*isa{avx512, avx2} {
-		tileTable(s, g, a, tile{})
-		tileTable(s, g, a, tile{trans: true})
+		j.tiles(s, g, tile{isa: a})
+		j.tiles(s, g, tile{isa: a, trans: true})
 	}
-	tileTable(s, g, avx512, tile{bf16: true})
+	j.tiles(s, g, tile{isa: avx512, bf16: true})
+	j.emit(s, g)
 	transpose(s, g, avx512)
 	transpose(s, g, avx2)
 	peaks(s, g)
 	return s.String(), g.String()
 }
 
-// tileTable writes the tiles of one kind in every size.
-func tileTable(s, g *text, a *isa, kind tile) {
-	kind.isa, kind.text, kind.panel = a, s, 2*a.bytes()
-	var table []string
-	for r := 1; r <= a.rows; r++ {
-		names := [2]string{}
-		for nv := 1; nv <= 2; nv++ {
-			t := kind
-			t.rows, t.nv = r, nv
+// jumpTable calls assembly functions by number. (Calling them through Go function values would move their argument
+// blocks to the heap.)
+type jumpTable struct {
+	what, arg, args string
+	names           []string
+}
+
+// tiles writes the tiles of one kind in every size and enters them: entry base+2*(rows-1) is the wide one, then half of it.
+func (j *jumpTable) tiles(s, g *text, t tile) {
+	t.text, t.panel = s, 2*t.isa.bytes()
+	base := len(j.names)
+	for t.rows = 1; t.rows <= t.isa.rows; t.rows++ {
+		for t.nv = 2; t.nv >= 1; t.nv-- {
 			t.emit()
-			names[nv-1] = t.name()
-			g.p("//go:noescape\nfunc %s(t *tileArgs)\n", t.name())
+			j.names = append(j.names, t.name())
 		}
-		table = append(table, fmt.Sprintf("{%s, %s}", names[1], names[0]))
 	}
-	k := kind
-	k.rows, k.nv = a.rows, 2
-	g.p("// %ss: [rows-1]{all columns, half of them}.", k.name()[:len(k.name())-5])
-	g.p("var %ss = []tilePair{", k.name()[:len(k.name())-5])
-	for _, e := range table {
-		g.p("\t%s,", e)
+	t.nv = 2
+	name := strings.SplitN(t.name(), "_", 2)[0]
+	g.p("// %sBase is the number of the first tile of this kind for callTile.\nconst %sBase = %d\n", name, name, base)
+}
+
+// emit writes the table and the function that jumps into it.
+func (j *jumpTable) emit(s, g *text) {
+	for i, n := range j.names {
+		s.p("DATA jump%s<>+%d(SB)/8, $%s<>(SB)", j.what, 8*i, n)
 	}
-	g.p("}\n")
+	s.p("GLOBL jump%s<>(SB), RODATA, $%d\n", j.what, 8*len(j.names))
+	s.p("// func call%s(%s *%s, number int)", j.what, j.arg, j.args)
+	s.p("TEXT ·call%s(SB), NOSPLIT, $0-16", j.what)
+	s.i("MOVQ number+8(FP), AX")
+	s.i("LEAQ jump%s<>(SB), BX", j.what)
+	s.i("JMP (BX)(AX*8)\n")
+	g.p("// call%s runs assembly function number (its own frame, as if called directly).\n//\n//go:noescape", j.what)
+	g.p("func call%s(%s *%s, number int)\n", j.what, j.arg, j.args)
 }
 
 // peaks writes loops of nothing but multiply-adds, the limit that benchmarks compare with.

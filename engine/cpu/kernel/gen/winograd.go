@@ -161,11 +161,10 @@ func (io *lineIO) move(p *program, mem string, r int, load bool) {
 }
 
 // emit writes the kernel for one instruction set.
-func (x *transform2D) emit(t *vecText, g *text) {
+func (x *transform2D) emit(t *vecText) {
 	name := "winograd" + x.name + t.isa.name
-	g.p("// %s: %s.\n//\n//go:noescape\nfunc %s(a *transformArgs)\n", name, x.doc, name)
-	t.p("// func %s(a *transformArgs)", name)
-	t.p("TEXT ·%s(SB), NOSPLIT, $0-8", name)
+	t.p("// %s: %s.\n//\n// func %s(a *transformArgs)", name, x.doc, name)
+	t.p("TEXT %s<>(SB), NOSPLIT, $0-8", name)
 	t.i("MOVQ a+0(FP), AX")
 	for i, r := range transformRegs {
 		t.i("MOVQ %d(AX), %s", 8*i, r)
@@ -223,22 +222,22 @@ func (x *transform2D) goLine(t *text) {
 	t.p("\treturn y\n}\n")
 }
 
-// winogradFiles writes the transforms for one instruction set.
-func winogradFiles(a *isa) (asm, stubs string) {
-	t := &vecText{isa: a, text: &text{}, used: map[uint32]bool{}}
-	g := &text{}
+// winogradFiles writes the transforms of all instruction sets: number 5*set + transform for callTransform.
+func winogradFiles() (asm, stubs string) {
+	s, g := &text{}, &text{}
 	g.p("%spackage kernel\n", header)
-	var names []string
-	for _, x := range winogradTransforms() {
-		x.emit(t, g)
-		names = append(names, "winograd"+x.name+a.name)
+	j := &jumpTable{what: "Transform", arg: "a", args: "transformArgs"}
+	t := &vecText{text: s, used: map[uint32]bool{}}
+	for _, a := range []*isa{avx512, avx2} {
+		t.isa = a
+		g.p("// winograd%sBase is the number of the first transform of this set for callTransform.\nconst winograd%sBase = %d\n", a.name, a.name, len(j.names))
+		for _, x := range winogradTransforms() {
+			x.emit(t)
+			j.names = append(j.names, "winograd"+x.name+a.name)
+		}
 	}
-	g.p("var winograd%s = winogradKernels{", a.name)
-	for _, n := range names {
-		g.p("\t%s,", n)
-	}
-	g.p("}")
-	return header + "#include \"textflag.h\"\n\n" + t.constants() + t.String(), g.String()
+	j.emit(s, g)
+	return header + "#include \"textflag.h\"\n\n" + t.constants() + s.String(), g.String()
 }
 
 func winogradGo() string {
