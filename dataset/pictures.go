@@ -18,6 +18,12 @@ type Pictures interface {
 	Classes() []string             // names; empty where there are no classes
 }
 
+// Tagged are Pictures with tags: yes-or-no properties, of which a picture has any number.
+type Tagged interface {
+	Tags() []string     // names
+	Tagged(i int) []int // the tags of a picture
+}
+
 // Order draws pictures epoch by epoch, each epoch in an order of its own: a pure function of the seed and of the number
 // of the draw, so that a training which is resumed goes on where it was. It is safe for concurrent use.
 type Order struct {
@@ -63,6 +69,22 @@ func (s Subset) Read(i int, dst []uint8) error { return s.Pictures.Read(s.Pick[i
 
 // Class is that of the i-th of the part.
 func (s Subset) Class(i int) int { return s.Pictures.Class(s.Pick[i]) }
+
+// Tags are those of the whole set.
+func (s Subset) Tags() []string {
+	if t, ok := s.Pictures.(Tagged); ok {
+		return t.Tags()
+	}
+	return nil
+}
+
+// Tagged lists the tags of the i-th of the part.
+func (s Subset) Tagged(i int) []int {
+	if t, ok := s.Pictures.(Tagged); ok {
+		return t.Tagged(s.Pick[i])
+	}
+	return nil
+}
 
 // Hold divides a set: the last n pictures of a fixed order of its own are held out of training. n is at most half.
 func Hold(p Pictures, n int) (train, held Subset) {
