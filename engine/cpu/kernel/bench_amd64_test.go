@@ -107,7 +107,7 @@ func BenchmarkLoops(b *testing.B) {
 
 func BenchmarkConv(b *testing.B) {
 	s := For(min(Detect(), AVX512))
-	for _, d := range [][5]int{{1, 16, 16, 512, 512}, {1, 32, 32, 512, 512}, {1, 64, 64, 256, 256}, {1, 128, 128, 128, 128}, {1, 256, 256, 128, 128}, {1, 63, 61, 96, 160}, {64, 32, 32, 32, 32}, {64, 32, 32, 64, 64}, {64, 8, 8, 256, 256}} {
+	for _, d := range [][5]int{{1, 16, 16, 512, 512}, {1, 32, 32, 512, 512}, {1, 64, 64, 256, 256}, {1, 128, 128, 128, 128}, {1, 256, 256, 128, 128}, {1, 63, 61, 96, 160}, {64, 32, 32, 32, 32}, {64, 32, 32, 64, 64}, {64, 8, 8, 256, 256}, {1, 256, 256, 3, 128}, {64, 32, 32, 3, 32}, {1, 256, 256, 128, 3}, {64, 32, 32, 16, 16}, {64, 4, 4, 256, 512}} {
 		c := square(d[0], d[1], d[2], d[3], d[4], 1)
 		r := rng.New(1, "bench")
 		in, w, out := normals(r, c.N*c.H*c.W*c.Cin), normals(r, 9*c.Cin*c.Cout), make([]float32, c.N*c.OutH*c.OutW*c.Cout)
@@ -115,7 +115,7 @@ func BenchmarkConv(b *testing.B) {
 		for _, k := range []struct {
 			name string
 			v    Conv
-		}{{"winograd", s.NewWinograd(c)}} {
+		}{{"winograd", s.NewWinograd(c)}, {"direct", s.NewDirect(c)}} {
 			packed, scratch := make([]float32, k.v.WeightSize()), make([]float32, k.v.Scratch())
 			b.Run(fmt.Sprintf("%s/%dx%dx%d-%d-%d", k.name, d[0], d[1], d[2], d[3], d[4]), func(b *testing.B) {
 				t := best(b, func() { k.v.PackWeights(packed, w) })

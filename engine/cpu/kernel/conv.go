@@ -40,3 +40,18 @@ func (c ConvShape) InputGrad() ConvShape {
 	g.PadTop, g.PadLeft = (c.KH-1)*c.DilH-c.PadTop, (c.KW-1)*c.DilW-c.PadLeft
 	return g
 }
+
+// NewConv plans a convolution by the algorithm that suits its shape: Winograd where it applies, where the tiles are full
+// enough and there are channels enough to pay for the transforms, else direct. The batch size plays no part.
+func (s *Set) NewConv(c ConvShape) Conv {
+	if c.WinogradPays() {
+		return s.NewWinograd(c)
+	}
+	return s.NewDirect(c)
+}
+
+// WinogradPays is the rule of NewConv.
+func (c ConvShape) WinogradPays() bool {
+	tiles := ((c.OutH + 3) / 4) * ((c.OutW + 3) / 4)
+	return c.FitsWinograd() && c.Cin >= 12 && c.Cout >= 3 && 9*c.OutH*c.OutW >= 60*tiles
+}

@@ -94,6 +94,57 @@ func TestWinograd(t *testing.T) {
 	})
 }
 
+// convShapes are small convolutions of every form.
+func convShapes(r *rng.Stream, count int) (shapes []ConvShape) {
+	for len(shapes) < count {
+		c := ConvShape{N: 1 + r.IntN(3), H: 1 + r.IntN(12), W: 1 + r.IntN(12), Cin: 1 + r.IntN(35), Cout: 1 + r.IntN(40), KH: 1 + r.IntN(4), KW: 1 + r.IntN(4),
+			StrideH: 1 + r.IntN(3), StrideW: 1 + r.IntN(3), DilH: 1 + r.IntN(2), DilW: 1 + r.IntN(2), PadTop: r.IntN(5) - 1, PadLeft: r.IntN(5) - 1}
+		if len(shapes)%4 == 0 {
+			c.Cin, c.Cout = 32, 32
+		}
+		if len(shapes)%7 == 0 {
+			c.W = 150 // several column blocks
+		}
+		c.OutH = (c.H+c.PadTop+r.IntN(4)-(c.KH-1)*c.DilH-1)/c.StrideH + 1
+		c.OutW = (c.W+c.PadLeft+r.IntN(4)-(c.KW-1)*c.DilW-1)/c.StrideW + 1
+		if c.OutH > 0 && c.OutW > 0 {
+			shapes = append(shapes, c)
+		}
+	}
+	return
+}
+
+func TestDirect(t *testing.T) {
+	eachClass(t, func(t *testing.T, s *Set) {
+		r := rng.New(23, "direct")
+		shapes := append(convShapes(r, 60), square(20, 4, 4, 8, 33, 1), square(1, 5, 70, 32, 40, 1), square(9, 3, 3, 40, 100, 0))
+		for i, c := range shapes {
+			in, w, bias := normals(r, c.N*c.H*c.W*c.Cin), normals(r, c.KH*c.KW*c.Cin*c.Cout), normals(r, c.Cout)
+			if i%3 == 0 {
+				bias = nil
+			}
+			got := runConv(t, s, s.NewDirect(c), c, in, w, bias)
+			closeTo(t, fmt.Sprintf("%+v", c), got, convRef(c, in, w, bias), 2e-6)
+		}
+	})
+}
+
+// TestDirectBatches: a picture gives the same bits in any batch.
+func TestDirectBatches(t *testing.T) {
+	eachClass(t, func(t *testing.T, s *Set) {
+		r := rng.New(24, "batches")
+		c := square(19, 5, 6, 18, 50, 1)
+		in, w := normals(r, c.N*c.H*c.W*c.Cin), normals(r, 9*c.Cin*c.Cout)
+		all := runConv(t, s, s.NewDirect(c), c, in, w, nil)
+		one := c
+		one.N = 1
+		for n := range c.N {
+			got := runConv(t, s, s.NewDirect(one), one, in[n*c.H*c.W*c.Cin:][:c.H*c.W*c.Cin], w, nil)
+			sameBits(t, "picture alone", got, all[n*c.H*c.W*c.Cout:][:len(got)])
+		}
+	})
+}
+
 // TestWinogradBatches: a picture gives the same bits in any batch.
 func TestWinogradBatches(t *testing.T) {
 	eachClass(t, func(t *testing.T, s *Set) {

@@ -140,6 +140,12 @@ func (s *Set) GemmTaps(g *TapGemm) {
 	_ = g.C[(m-1)*g.LDC+g.N-1]
 	_ = g.Packed[s.PackedSize(k, g.N)-1]
 	checkOffsets(g.Rows, g.Taps, g.KC, len(g.A))
+	s.gemmTaps(g)
+}
+
+// gemmTaps is GemmTaps of checked operands.
+func (s *Set) gemmTaps(g *TapGemm) {
+	m, k := len(g.Rows), len(g.Taps)*g.KC
 	t := tileArgs{a: unsafe.Pointer(&g.A[0]), taps: &g.Taps[0], ntaps: len(g.Taps), kc: g.KC, ldc: g.LDC, acc: toInt(g.Acc)}
 	for j := 0; j < g.N; j += s.nr {
 		t.b = unsafe.Pointer(&g.Packed[j*k])
