@@ -185,3 +185,46 @@ func TestInputGradByFlippedWeights(t *testing.T) {
 		}
 	})
 }
+
+// gradRef computes the weight gradient in float64.
+func gradRef(c ConvShape, x, dy []float32) []float64 {
+	dw := make([]float64, c.KH*c.KW*c.Cin*c.Cout)
+	for p := range c.N * c.OutH * c.OutW {
+		n, oy, ox := p/(c.OutH*c.OutW), p/c.OutW%c.OutH, p%c.OutW
+		for t := range c.KH * c.KW {
+			iy, ix := oy*c.StrideH+t/c.KW*c.DilH-c.PadTop, ox*c.StrideW+t%c.KW*c.DilW-c.PadLeft
+			if iy < 0 || ix < 0 || iy >= c.H || ix >= c.W {
+				continue
+			}
+			for ci := range c.Cin {
+				v := float64(x[((n*c.H+iy)*c.W+ix)*c.Cin+ci])
+				for o := range c.Cout {
+					dw[(t*c.Cin+ci)*c.Cout+o] += v * float64(dy[p*c.Cout+o])
+				}
+			}
+		}
+	}
+	return dw
+}
+
+func TestWeightGrad(t *testing.T) {
+	eachClass(t, func(t *testing.T, s *Set) {
+		r := rng.New(25, "weight gradient")
+		shapes := append(convShapes(r, 60), square(3, 9, 9, 70, 33, 1), square(2, 20, 30, 40, 100, 1), square(2, 5, 70, 64, 64, 0))
+		for _, c := range shapes {
+			x, dy := normals(r, c.N*c.H*c.W*c.Cin), normals(r, c.N*c.OutH*c.OutW*c.Cout)
+			g := s.NewWeightGrad(c)
+			all, dw := guarded(c.KH * c.KW * c.Cin * c.Cout)
+			sAll, scratch := guarded(g.Scratch())
+			for i := range scratch {
+				scratch[i] = float32(math.NaN())
+			}
+			for j := g.Jobs() - 1; j >= 0; j-- {
+				g.Run(j, dw, x, dy, scratch)
+			}
+			checkGuards(t, "dw", all)
+			checkGuards(t, "scratch", sAll)
+			closeTo(t, fmt.Sprintf("%+v", c), dw, gradRef(c, x, dy), 4e-6)
+		}
+	})
+}
