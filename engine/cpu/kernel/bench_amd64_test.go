@@ -138,3 +138,26 @@ func BenchmarkConv(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkGemmBF16(b *testing.B) {
+	if Detect() < AVX512BF16 {
+		b.Skip("needs bf16 dot products")
+	}
+	s := For(AVX512BF16)
+	for _, d := range [][3]int{{1600, 768, 3072}, {1600, 3072, 768}, {1024, 1024, 1024}} {
+		m, k, n := d[0], d[1], d[2]
+		r := rng.New(1, "bench")
+		a, w, out := normals(r, m*k), normals(r, k*n), make([]float32, m*n)
+		ab, packed := make([]uint16, 64*(k+32)), make([]uint16, s.PackedSizeBF16(k, n))
+		b.Run(fmt.Sprintf("%dx%dx%d", m, k, n), func(b *testing.B) {
+			b.ReportMetric(1e3*best(b, func() { s.PackBF16(packed, w, k, n, n, 1) }), "pack-ms")
+			reportFlops(b, s, true, 2*float64(m*k*n), best(b, func() {
+				for i := 0; i < m; i += 64 {
+					rows := min(64, m-i)
+					s.RowsBF16(ab, k+32, a[i*k:], k, rows, k)
+					s.GemmBF16(out[i*n:], n, ab, k+32, packed, rows, k, n, false)
+				}
+			}))
+		})
+	}
+}

@@ -227,13 +227,13 @@ func (s *Set) rowBlock(k int) int {
 
 // run computes one tile; base is the number of the tiles of its kind. At most half a panel wide, it does half the work.
 func (s *Set) run(base, rows int, t *tileArgs) {
+	if base < 0 { // portable
+		s.tileGo(t, rows, base)
+		return
+	}
 	number := base + 2*(rows-1)
 	if t.cols*2 <= s.nr {
 		number++
-	}
-	if s.class == Generic {
-		tileGo(t, rows, base)
-		return
 	}
 	callTile(t, number)
 }

@@ -1,19 +1,27 @@
 package kernel
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
-// genericNR is the width of a packed panel in the portable kernels.
+// genericNR is the width of a packed panel in the portable kernels, and the most that any class has.
 const genericNR = 32
 
 // Kinds of portable tiles.
 const (
-	genericTile  = 0
-	genericTileT = 100 // A k-major
+	genericTile     = -1
+	genericTileT    = -2 // A k-major
+	genericTileBF16 = -3 // pairs of bfloat16
 )
 
 // tileGo is the portable tile. Products are rounded before they are added (no fused operation), so that the generic class
 // gives the same bits on every architecture.
-func tileGo(t *tileArgs, mr, kind int) {
+func (s *Set) tileGo(t *tileArgs, mr, kind int) {
+	if kind == genericTileBF16 {
+		tileBF16Go(t, mr, s.nr)
+		return
+	}
 	taps := unsafe.Slice(t.taps, t.ntaps)
 	step := 1
 	if kind == genericTileT {
@@ -57,3 +65,29 @@ func (t *tileArgs) load(acc *[genericNR]float32, i int) {
 }
 
 func (t *tileArgs) store(acc *[genericNR]float32, i int) { copy(t.row(i), acc[:]) }
+
+// tileBF16Go is the portable tile of bfloat16 pairs: in each step the low products are added first, then the high ones.
+func tileBF16Go(t *tileArgs, mr, nr int) {
+	taps, rows := unsafe.Slice(t.taps, t.ntaps), unsafe.Slice(t.rows, mr)
+	for i, row := range rows {
+		var acc [genericNR]float32
+		t.load(&acc, i)
+		b := unsafe.Slice((*uint32)(t.b), t.ntaps*t.kc*nr)
+		for _, tap := range taps {
+			a := unsafe.Slice((*uint32)(unsafe.Add(t.a, (row+tap)*2)), t.kc)
+			for _, v := range a {
+				lo, hi := bfLow(v), bfHigh(v)
+				for j, w := range b[:nr] {
+					acc[j] += float32(lo * bfLow(w))
+					acc[j] += float32(hi * bfHigh(w))
+				}
+				b = b[nr:]
+			}
+		}
+		t.store(&acc, i)
+	}
+}
+
+// bfLow and bfHigh widen the halves of a pair.
+func bfLow(v uint32) float32  { return math.Float32frombits(v << 16) }
+func bfHigh(v uint32) float32 { return math.Float32frombits(v &^ 0xffff) }

@@ -364,6 +364,9 @@ func wBF16ToF32AVX2(dst []float32, x []uint16) {
 }
 
 //go:noescape
+func vPairBF16AVX2(dst, x, y []float32)
+
+//go:noescape
 func vF32ToBF16AVX2(dst []uint16, x []float32)
 
 // wF32ToBF16AVX2 leaves the tail to the portable kernel: AVX2 has no masks for narrow elements.
@@ -458,5 +461,6 @@ func (s *Set) vecAVX2() {
 	s.f16ToF32 = wF16ToF32AVX2
 	s.f32ToF16 = wF32ToF16AVX2
 	s.bf16ToF32 = wBF16ToF32AVX2
+	s.pairBF16 = vPairBF16AVX2
 	s.f32ToBF16 = wF32ToBF16AVX2
 }

@@ -252,6 +252,9 @@ func vF32ToF16AVX512(dst []uint16, x []float32)
 func vBF16ToF32AVX512(dst []float32, x []uint16)
 
 //go:noescape
+func vPairBF16AVX512(dst, x, y []float32)
+
+//go:noescape
 func vF32ToBF16AVX512(dst []uint16, x []float32)
 
 // vecAVX512 enters the elementwise kernels, folds and conversions.
@@ -339,5 +342,6 @@ func (s *Set) vecAVX512() {
 	s.f16ToF32 = vF16ToF32AVX512
 	s.f32ToF16 = vF32ToF16AVX512
 	s.bf16ToF32 = vBF16ToF32AVX512
+	s.pairBF16 = vPairBF16AVX512
 	s.f32ToBF16 = vF32ToBF16AVX512
 }

@@ -1558,6 +1558,38 @@ func vBF16ToF32Go(dst []float32, x []uint16) {
 	}
 }
 
+// vPairBF16Go: dst[i] = x[i] and y[i] rounded to bfloat16, in the low and high half of the bits
+func vPairBF16Go(dst, x, y []float32) {
+	x = x[:len(dst)]
+	y = y[:len(dst)]
+	for i := range dst {
+		v0 := x[i]
+		v1 := y[i]
+		v2 := math.Float32bits(v0)
+		v3 := v2 >> 16
+		v5 := v3 & uint32(0x00000001)
+		v6 := v2 + v5
+		v8 := v6 + uint32(0x00007fff)
+		v9 := v8 >> 16
+		v10 := v0 != v0
+		v12 := v3 | uint32(0x00000040)
+		v13 := pick(v10, v12, v9)
+		v14 := math.Float32bits(v1)
+		v15 := v14 >> 16
+		v16 := v15 & uint32(0x00000001)
+		v17 := v14 + v16
+		v18 := v17 + uint32(0x00007fff)
+		v19 := v18 >> 16
+		v20 := v1 != v1
+		v21 := v15 | uint32(0x00000040)
+		v22 := pick(v20, v21, v19)
+		v23 := v22 << 16
+		v24 := v13 | v23
+		v25 := math.Float32frombits(v24)
+		dst[i] = v25
+	}
+}
+
 // vF32ToBF16Go: dst[i] = x[i] rounded
 func vF32ToBF16Go(dst []uint16, x []float32) {
 	x = x[:len(dst)]
@@ -1661,5 +1693,6 @@ func (s *Set) vecGo() {
 	s.f16ToF32 = vF16ToF32Go
 	s.f32ToF16 = vF32ToF16Go
 	s.bf16ToF32 = vBF16ToF32Go
+	s.pairBF16 = vPairBF16Go
 	s.f32ToBF16 = vF32ToBF16Go
 }

@@ -4,7 +4,7 @@ import "math"
 
 // newGeneric builds the set of portable kernels.
 func newGeneric() *Set {
-	s := &Set{nr: genericNR, mr: maxMR, trans: transposeGo, tile: genericTile, tileT: genericTileT}
+	s := &Set{nr: genericNR, mr: maxMR, trans: transposeGo, tile: genericTile, tileT: genericTileT, tileBF16: genericTileBF16}
 	s.vecGo()
 	s.unary[Sin], s.unary[Cos] = mapGo(math.Sin), mapGo(math.Cos)
 	s.binary[Pow-numUnary], s.scalarR[Pow-numUnary], s.scalarL[Pow-numUnary] = powGo, powScalarGo, powOfScalarGo

@@ -39,8 +39,10 @@ type Set struct {
 	f32ToF16  func(dst []uint16, x []float32)
 	bf16ToF32 func(dst []float32, x []uint16)
 	f32ToBF16 func(dst []uint16, x []float32)
+	pairBF16  func(dst, x, y []float32)
 
 	tile, tileT int // numbers of the first tiles: A row-major, A k-major
+	tileBF16    int
 	winograd    int // number of the first transform
 	trans       func(dst []float32, ldd int, src []float32, lds, rows, cols int)
 }

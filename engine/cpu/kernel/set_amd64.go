@@ -6,6 +6,9 @@ func (s *Set) useAssembly() {
 		s.nr, s.mr = 32, 8
 		s.tile, s.tileT, s.winograd = tileAVX512F32Base, tileAVX512F32TBase, winogradAVX512Base
 		s.vecAVX512()
+		if s.class >= AVX512BF16 {
+			s.tileBF16 = tileAVX512BF16Base
+		}
 		s.trans = blockTranspose(16, transposeAVX512)
 		return
 	}

@@ -146,6 +146,10 @@ func convertKernels() []*kernel {
 		{name: "F32ToF16", doc: "dst[i] = x[i] rounded", slot: "f32ToF16", outs: ops(f16, "dst"), ins: ops(f32, "x"), body: same},
 		{name: "BF16ToF32", doc: "dst[i] = x[i] widened", slot: "bf16ToF32", outs: dst, ins: ops(u16, "x"),
 			body: one(func(b *builder, x value) value { return b.float(b.shl(x, 16)) })},
+		{name: "PairBF16", doc: "dst[i] = x[i] and y[i] rounded to bfloat16, in the low and high half of the bits", slot: "pairBF16", outs: dst, ins: ops(f32, "x", "y"),
+			body: func(b *builder, in, _ []value) []value {
+				return []value{b.float(b.ior(b.toBF16(in[0]), b.shl(b.toBF16(in[1]), 16)))}
+			}},
 		{name: "F32ToBF16", doc: "dst[i] = x[i] rounded", slot: "f32ToBF16", outs: ops(u16, "dst"), ins: ops(f32, "x"), body: one((*builder).toBF16)},
 	}
 }
