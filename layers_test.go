@@ -47,7 +47,8 @@ var laws = []law{
 var onlyFrom = map[string][]string{
 	"golden":                             {"tools/parity", "tools/parity/check"},
 	"store/builtin":                      {"cmd/smalti"},
-	"github.com/gomlx/compute/gobackend": {"engine"},
+	"engine/cpu":                         {"engine"},
+	"github.com/gomlx/compute/gobackend": {"engine/cpu"},
 }
 
 // light packages reach no GoMLX at all, however indirectly.

@@ -1,60 +1,61 @@
 // Package engine runs graphs: it chooses the backend, compiles a graph once for each tuple of input shapes, keeps
 // what was compiled, and turns the panics of graph building into errors.
 //
-// It imports gx, so no graph of smalti compiles with GoMLX's unrepaired gradients. Only this package names a backend.
-// The backend of today is GoMLX's Go backend with convolutions lowered to matrix products (lower.go); graphs and
-// callers do not see which one runs.
+// It imports gx, so no graph of smalti compiles with GoMLX's unrepaired gradients. Only this package names a backend:
+// smalti's own CPU backend (engine/cpu). Graphs and callers do not see which one runs.
 package engine
 
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 
-	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/smalti/smalti/engine/cpu"
 	"github.com/smalti/smalti/gx"
 )
 
 // Options choose how graphs run. The zero value uses every processor.
 type Options struct {
-	Threads int // workers inside an operation; 0 means one for each processor
+	Threads int    // workers inside an operation; 0 means one for each processor
+	Class   string // of kernels: avx512bf16, avx512, avx2 or generic; empty means the best that this machine has
 }
 
 // Engine runs graphs on one backend. It is safe for concurrent use.
 type Engine struct {
-	backend compute.Backend
-	threads int
+	backend *cpu.Backend
 }
 
 // Tensors are values by name: the weights of a model, or the whole state of a training.
 type Tensors map[string]*tensors.Tensor
 
-// New starts a backend.
+// New starts a backend. It fails when the class is unknown or more than this machine can run.
 func New(o Options) (*Engine, error) {
-	if o.Threads < 0 {
-		return nil, fmt.Errorf("engine: %d threads", o.Threads)
-	}
-	if o.Threads == 0 {
-		o.Threads = runtime.GOMAXPROCS(0)
-	}
-	b, err := newLowered(o.Threads)
+	b, err := cpu.New(cpu.Options{Threads: o.Threads, Class: o.Class})
 	if err != nil {
 		return nil, fmt.Errorf("engine: start the backend: %w", err)
 	}
-	return &Engine{backend: b, threads: o.Threads}, nil
+	return &Engine{backend: b}, nil
 }
 
 // Name says which backend runs, for doctor and for the recipe of a picture.
 func (e *Engine) Name() string { return e.backend.Name() }
 
+// Class names the set of instructions that decides which kernels run. Pictures are byte-equal within one class.
+func (e *Engine) Class() string { return e.backend.Class() }
+
 // Threads returns the number of workers.
-func (e *Engine) Threads() int { return e.threads }
+func (e *Engine) Threads() int { return e.backend.Threads() }
+
+// Fallbacks counts the operations that were compiled for GoMLX's own backend because ours lacks them, by name.
+func (e *Engine) Fallbacks() map[string]int { return e.backend.Fallbacks() }
+
+// Close stops the workers. Nothing of the engine may be used afterwards.
+func (e *Engine) Close() { e.backend.Finalize() }
 
 // Build is a graph function: it declares variables on v and computes outputs from inputs. It must be a pure function
 // of the shapes of its inputs. It reports misuse by panicking, as GoMLX does.

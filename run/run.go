@@ -23,6 +23,7 @@ import (
 type Options struct {
 	Store   *store.Store
 	Threads int              // workers inside an operation; 0 means one for each processor
+	Class   string           // of kernels; empty means the best that this machine has
 	Version string           // of smalti, for recipes
 	Now     func() time.Time // the clock that speeds and times are taken with
 }
@@ -41,7 +42,7 @@ type Runner struct {
 
 // New starts an engine.
 func New(o Options) (*Runner, error) {
-	e, err := engine.New(engine.Options{Threads: o.Threads})
+	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class})
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
@@ -54,5 +55,5 @@ func (r *Runner) Engine() *engine.Engine { return r.engine }
 
 // Build says what this program is, as recipes record it.
 func (r *Runner) Build() spec.Build {
-	return spec.Build{Smalti: r.version, Backend: r.engine.Name(), CPU: engine.CPUClass()}
+	return spec.Build{Smalti: r.version, Backend: r.engine.Name(), CPU: r.engine.Class()}
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/event"
+	"github.com/smalti/smalti/run"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/store"
 	"github.com/smalti/smalti/ui"
@@ -35,7 +35,6 @@ func (a *app) runDoctor(ctx context.Context) error {
 	findings := []finding{
 		{what: "smalti", value: release},
 		{what: "built with", value: runtime.Version() + " for " + runtime.GOOS + "/" + runtime.GOARCH},
-		{what: "CPU class", value: engine.CPUClass()},
 		{what: "processors", value: fmt.Sprint(runtime.NumCPU())},
 		memory(),
 	}
@@ -44,11 +43,12 @@ func (a *app) runDoctor(ctx context.Context) error {
 		return err
 	}
 	findings = append(findings,
+		finding{what: "CPU class", value: r.Build().CPU},
 		finding{what: "backend", value: r.Build().Backend},
 		finding{what: "threads", value: fmt.Sprint(r.Engine().Threads())})
 	s := a.openStore()
 	findings = append(findings, modelFindings(s)...)
-	findings = append(findings, a.selfTest(ctx))
+	findings = append(findings, a.selfTest(ctx, r), fallbacks(r))
 	bad := 0
 	t := ui.NewTable()
 	for _, f := range findings {
@@ -89,6 +89,15 @@ func modelFindings(s *store.Store) []finding {
 	return out
 }
 
+// fallbacks says which operations of the self-test ran on GoMLX's slow backend.
+func fallbacks(r *run.Runner) finding {
+	counts := r.Engine().Fallbacks()
+	if len(counts) == 0 {
+		return finding{what: "fallbacks", value: "none: every operation runs on smalti's own kernels"}
+	}
+	return finding{what: "fallbacks", value: fmt.Sprint(counts)}
+}
+
 // testCodes is a small grid with many different codes.
 func testCodes(n int) vqgan.Codes {
 	c := vqgan.Codes{H: 8, W: 8, Idx: make([]int32, 64)}
@@ -99,14 +108,10 @@ func testCodes(n int) vqgan.Codes {
 }
 
 // selfTest decodes a picture twice and looks at it with CLIP: the whole way but the optimiser, in about two seconds.
-func (a *app) selfTest(ctx context.Context) finding {
+func (a *app) selfTest(ctx context.Context, r *run.Runner) finding {
 	began := a.now()
 	f := finding{what: "self-test"}
 	fail := func(err error) finding { f.value, f.bad = oneLine(err.Error()), true; return f }
-	r, err := a.openRunner()
-	if err != nil {
-		return fail(err)
-	}
 	j := spec.Default()
 	v, _, err := r.VQGAN(j.VQGAN)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/pixel"
 	"github.com/smalti/smalti/run"
+	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/store"
 	"github.com/smalti/smalti/store/builtin"
 	"github.com/smalti/smalti/ui"
@@ -41,7 +42,11 @@ func (a *app) openStore() *store.Store {
 }
 
 func (a *app) openRunner() (*run.Runner, error) {
-	return run.New(run.Options{Store: a.openStore(), Threads: a.threads, Version: release, Now: a.now})
+	r, err := run.New(run.Options{Store: a.openStore(), Threads: a.threads, Class: a.env("SMALTI_CPU"), Version: release, Now: a.now})
+	if err != nil {
+		return nil, spec.Refusef("SMALTI_CPU may be avx512bf16, avx512, avx2 or generic, up to what this machine has", "%v", err)
+	}
+	return r, nil
 }
 
 // writePNG writes a picture whole or not at all.
