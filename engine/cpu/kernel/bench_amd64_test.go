@@ -112,6 +112,15 @@ func BenchmarkConv(b *testing.B) {
 		r := rng.New(1, "bench")
 		in, w, out := normals(r, c.N*c.H*c.W*c.Cin), normals(r, 9*c.Cin*c.Cout), make([]float32, c.N*c.OutH*c.OutW*c.Cout)
 		flops := 18 * float64(c.N*c.OutH*c.OutW) * float64(c.Cin*c.Cout)
+		b.Run(fmt.Sprintf("winogradgrad/%dx%dx%d-%d-%d", d[0], d[1], d[2], d[3], d[4]), func(b *testing.B) {
+			g := s.NewWinogradGrad(c)
+			scratch, dw := make([]float32, g.Scratch()), make([]float32, len(w))
+			reportFlops(b, s, false, flops, best(b, func() {
+				for j := range g.Jobs() {
+					g.Run(j, dw, in, out, scratch)
+				}
+			}))
+		})
 		b.Run(fmt.Sprintf("weightgrad/%dx%dx%d-%d-%d", d[0], d[1], d[2], d[3], d[4]), func(b *testing.B) {
 			g := s.NewWeightGrad(c)
 			scratch, dw := make([]float32, g.Scratch()), make([]float32, len(w))

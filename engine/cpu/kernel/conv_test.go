@@ -228,3 +228,27 @@ func TestWeightGrad(t *testing.T) {
 		}
 	})
 }
+
+func TestWinogradGrad(t *testing.T) {
+	eachClass(t, func(t *testing.T, s *Set) {
+		r := rng.New(26, "winograd gradient")
+		odd := square(1, 10, 9, 20, 36, 1)
+		odd.PadTop, odd.OutH = 0, 12
+		for _, c := range []ConvShape{square(1, 4, 4, 16, 32, 1), square(2, 7, 5, 3, 5, 1), square(3, 13, 18, 17, 33, 1), square(1, 6, 6, 70, 16, 0), square(1, 3, 3, 8, 8, 2),
+			square(12, 12, 9, 24, 140, 1), square(1, 1, 1, 1, 1, 1), odd} {
+			x, dy := normals(r, c.N*c.H*c.W*c.Cin), normals(r, c.N*c.OutH*c.OutW*c.Cout)
+			g := s.NewWinogradGrad(c)
+			all, dw := guarded(9 * c.Cin * c.Cout)
+			sAll, scratch := guarded(g.Scratch())
+			for i := range scratch {
+				scratch[i] = float32(math.NaN())
+			}
+			for j := g.Jobs() - 1; j >= 0; j-- {
+				g.Run(j, dw, x, dy, scratch)
+			}
+			checkGuards(t, "dw", all)
+			checkGuards(t, "scratch", sAll)
+			closeTo(t, fmt.Sprintf("%+v", c), dw, gradRef(c, x, dy), 5e-5)
+		}
+	})
+}

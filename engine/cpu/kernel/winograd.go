@@ -36,14 +36,37 @@ func (s *Set) transform(kind int, a *transformArgs) {
 // output's largest value at worst, a few 1e-6 of its deviation on average. Every output is one chain over the input channels between
 // the two transforms, so no split into jobs changes a bit.
 type Winograd struct {
+	winogradTiles
+	groups       int // groups of panels: a job is a block of tiles and a group
+	mOff, outOff [36]int
+}
+
+// winogradTiles cuts the output of a convolution into tiles of 4x4 and transforms the inputs below them.
+type winogradTiles struct {
 	set            *Set
 	shape          ConvShape
 	tilesY, tilesX int
-	block          int // tiles of a job
-	blocks, groups int // jobs: blocks of tiles x groups of panels
+	tiles          int // of all pictures
+	block, blocks  int // tiles of a block, and blocks
 	pitch          int // floats between tiles in the transformed input
 	inOff, vOff    [36]int
-	mOff, outOff   [36]int
+}
+
+// newWinogradTiles cuts into blocks of at most block tiles, of which channels are transformed at once.
+func newWinogradTiles(s *Set, c ConvShape, block, channels int) winogradTiles {
+	if !c.FitsWinograd() {
+		panic("kernel: Winograd needs a 3x3 kernel, stride 1 and dilation 1")
+	}
+	w := winogradTiles{set: s, shape: c, tilesY: (c.OutH + 3) / 4, tilesX: (c.OutW + 3) / 4}
+	w.tiles = c.N * w.tilesY * w.tilesX
+	w.block = max(1, min(block, w.tiles))
+	w.blocks = (w.tiles + w.block - 1) / w.block
+	w.pitch = (channels+15)&^15 + 16
+	for q := range 36 {
+		w.inOff[q] = (q/6*c.W + q%6) * c.Cin * 4
+		w.vOff[q] = q * w.block * w.pitch * 4
+	}
+	return w
 }
 
 // FitsWinograd reports whether NewWinograd can compute the convolution.
@@ -53,25 +76,13 @@ func (c ConvShape) FitsWinograd() bool {
 
 // NewWinograd plans a convolution. It panics unless c.FitsWinograd().
 func (s *Set) NewWinograd(c ConvShape) *Winograd {
-	if !c.FitsWinograd() {
-		panic("kernel: Winograd needs a 3x3 kernel, stride 1 and dilation 1")
-	}
-	w := &Winograd{set: s, shape: c, tilesY: (c.OutH + 3) / 4, tilesX: (c.OutW + 3) / 4}
-	w.pitch = (c.Cin+15)&^15 + 16
-	w.block = winogradBlock(c.Cin)
-	tiles := c.N * w.tilesY * w.tilesX
-	w.block = max(1, min(w.block, tiles))
-	w.blocks = (tiles + w.block - 1) / w.block
-	w.groups = 1
-	for w.blocks*w.groups < 8 && w.groups*2 <= s.Panels(c.Cout) {
+	w := &Winograd{winogradTiles: newWinogradTiles(s, c, winogradBlock(c.Cin), c.Cin), groups: 1}
+	for w.blocks*w.groups < wantedJobs && w.groups*2 <= s.Panels(c.Cout) {
 		w.groups *= 2
 	}
 	for q := range 36 {
-		y, x := q/6, q%6
-		w.inOff[q] = (y*c.W + x) * c.Cin * 4
-		w.vOff[q] = q * w.block * w.pitch * 4
 		w.mOff[q] = q * w.block * s.nr * 4
-		if y < 4 && x < 4 {
+		if y, x := q/6, q%6; y < 4 && x < 4 {
 			w.outOff[y*4+x] = (y*c.OutW + x) * c.Cout * 4
 		}
 	}
@@ -169,8 +180,8 @@ func (w *Winograd) Run(job int, out, in, packed, bias, scratch []float32) {
 	_, _, _ = out[c.N*c.OutH*c.OutW*c.Cout-1], in[c.N*c.H*c.W*c.Cin-1], packed[w.WeightSize()-1]
 	k := w.cut(scratch)
 	first := job / w.groups * w.block
-	n := min(w.block, c.N*w.tilesY*w.tilesX-first)
-	w.inputs(&k, in, first, n)
+	n := min(w.block, w.tiles-first)
+	w.inputs(k.v, k.tmp, k.zero, in, first, n, 0, c.Cin)
 	panels := s.Panels(c.Cout)
 	g := job % w.groups
 	for p := g * panels / w.groups; p < (g+1)*panels/w.groups; p++ {
@@ -180,28 +191,28 @@ func (w *Winograd) Run(job int, out, in, packed, bias, scratch []float32) {
 }
 
 // place splits a tile number into picture and the position of its first output.
-func (w *Winograd) place(tile int) (n, y, x int) {
+func (w *winogradTiles) place(tile int) (n, y, x int) {
 	n, tile = tile/(w.tilesY*w.tilesX), tile%(w.tilesY*w.tilesX)
 	return n, tile / w.tilesX * 4, tile % w.tilesX * 4
 }
 
-// inputs transforms the tiles first..first+n-1 into k.v [36][block][pitch].
-func (w *Winograd) inputs(k *winogradScratch, in []float32, first, n int) {
+// inputs transforms channels [c0,c0+nc) of the tiles first..first+n-1 into v [36][block][pitch]. zero holds nc zeros.
+func (w *winogradTiles) inputs(v, tmp, zero unsafe.Pointer, in []float32, first, n, c0, nc int) {
 	c := w.shape
 	var off [36]int
-	a := transformArgs{tmp: k.tmp, dstOff: &w.vOff[0], n: c.Cin}
+	a := transformArgs{tmp: tmp, dstOff: &w.vOff[0], n: nc}
 	for t := range n {
 		img, y, x := w.place(first + t)
 		y, x = y-c.PadTop, x-c.PadLeft
-		a.dst = unsafe.Add(k.v, t*w.pitch*4)
+		a.dst = unsafe.Add(v, t*w.pitch*4)
 		if y >= 0 && x >= 0 && y+6 <= c.H && x+6 <= c.W {
-			a.src, a.srcOff = unsafe.Pointer(&in[((img*c.H+y)*c.W+x)*c.Cin]), &w.inOff[0]
+			a.src, a.srcOff = unsafe.Pointer(&in[((img*c.H+y)*c.W+x)*c.Cin+c0]), &w.inOff[0]
 		} else {
-			a.src, a.srcOff = unsafe.Pointer(&in[img*c.H*c.W*c.Cin]), &off[0]
+			a.src, a.srcOff = unsafe.Pointer(&in[img*c.H*c.W*c.Cin+c0]), &off[0]
 			for q := range off {
 				yy, xx := y+q/6, x+q%6
 				if yy < 0 || xx < 0 || yy >= c.H || xx >= c.W {
-					off[q] = int(uintptr(k.zero) - uintptr(a.src))
+					off[q] = int(uintptr(zero) - uintptr(a.src))
 				} else {
 					off[q] = (yy*c.W + xx) * c.Cin * 4
 				}
