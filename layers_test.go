@@ -38,6 +38,7 @@ var laws = []law{
 	{pkg: "engine", forbid: []string{"clip", "vqgan", "nn", "paint"}, why: "the engine runs graphs of any kind"},
 	{pkg: "train", forbid: []string{"run", "ui", "cmd/smalti", "net/http"}, why: "trainers report events; they know no terminal and no server"},
 	{pkg: "dataset", forbid: []string{"gomlx", "engine", "clip", "vqgan", "train"}, why: "data come before graphs"},
+	{pkg: "latent", forbid: []string{"gomlx", "clip", "vqgan", "gan", "engine", "paint", "run", "pixel"}, why: "arithmetic of latents knows no model and no picture"},
 	{pkg: "run", forbid: []string{"ui", "cmd/smalti", "net/http"}, why: "the runner serves the terminal, the page and the worker alike"},
 	{pkg: "ui", forbid: []string{"gomlx", "run", "paint", "train", "clip", "vqgan"}, why: "showing is not working"},
 	{pkg: "golden", forbid: []string{"clip", "vqgan", "run"}, why: "the oracle does not know what it judges"},
