@@ -8,6 +8,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/gomlx/compute/dtypes"
@@ -22,7 +23,7 @@ import (
 // Options choose how graphs run. The zero value uses every processor.
 type Options struct {
 	Threads int    // workers inside an operation; 0 means one for each processor
-	Class   string // of kernels: avx512bf16, avx512, avx2 or generic; empty means the best that this machine has
+	Class   string // of kernels: avx512bf16, avx512, avx2 or generic; empty means $SMALTI_CPU, else the best that this machine has
 }
 
 // Engine runs graphs on one backend. It is safe for concurrent use.
@@ -35,6 +36,9 @@ type Tensors map[string]*tensors.Tensor
 
 // New starts a backend. It fails when the class is unknown or more than this machine can run.
 func New(o Options) (*Engine, error) {
+	if o.Class == "" {
+		o.Class = os.Getenv("SMALTI_CPU") // so that every test can run on every class
+	}
 	b, err := cpu.New(cpu.Options{Threads: o.Threads, Class: o.Class})
 	if err != nil {
 		return nil, fmt.Errorf("engine: start the backend: %w", err)
