@@ -73,11 +73,11 @@ func New(threads int) *Pool {
 func (p *Pool) Threads() int { return p.threads }
 
 // Run calls f on disjoint ranges [lo,hi) that cover [0,n) and returns when all calls have returned. Ranges begin at
-// multiples of grain and are at most grain long (grain < 1 picks one that gives each thread several); which thread gets
-// which range is decided as they become free. A panic in f stops the handing out of ranges and is thrown again here.
+// multiples of grain and are grain long but for the last (grain < 1 picks one that gives each thread several); which
+// thread gets which range is decided as they become free. A panic in f stops the handing out of ranges and is thrown again here.
 //
-// Run may be called from several goroutines and from inside f: whoever finds the workers busy, or has a single range,
-// runs f alone.
+// Run may be called from several goroutines and from inside f: whoever finds the workers busy, or has a single range or
+// thread, calls f(0, n).
 func (p *Pool) Run(n, grain int, f func(lo, hi int)) {
 	if n <= 0 {
 		return

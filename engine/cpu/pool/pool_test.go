@@ -71,8 +71,10 @@ func TestConcurrentAndNestedRun(t *testing.T) {
 		go func() {
 			defer wg.Done()
 			for range 200 {
-				p.Run(8, 1, func(lo, hi int) {
-					p.Run(4, 1, func(a, b int) { sum.Add(int64(b - a)) })
+				p.Run(8, 1, func(lo, hi int) { // all at once if the workers are busy
+					for range hi - lo {
+						p.Run(4, 1, func(a, b int) { sum.Add(int64(b - a)) })
+					}
 				})
 			}
 		}()
