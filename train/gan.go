@@ -43,11 +43,12 @@ type GANConfig struct {
 	RealLabel float64  `json:"real_label"` // target of real pictures in a basic GAN, (0,1]
 	Penalty   float64  `json:"penalty"`    // weight of the gradient penalty (lambda)
 
-	SheetEvery  int `json:"sheet_every"`  // steps between sheets of always the same noise
-	Sheet       int `json:"sheet"`        // pictures on a sheet
-	EvalSamples int `json:"eval_samples"` // pictures generated in an evaluation
-	HeldOut     int `json:"held_out"`     // pictures kept from training to measure by, where the data have no test part
-	KeepLast    int `json:"keep_last"`    // older checkpoints that are kept
+	Judge       string `json:"judge,omitempty"` // model file of a classifier to measure by (RunClassifier); empty measures less
+	SheetEvery  int    `json:"sheet_every"`     // steps between sheets of always the same noise
+	Sheet       int    `json:"sheet"`           // pictures on a sheet
+	EvalSamples int    `json:"eval_samples"`    // pictures generated in an evaluation
+	HeldOut     int    `json:"held_out"`        // pictures kept from training to measure by, where the data have no test part
+	KeepLast    int    `json:"keep_last"`       // older checkpoints that are kept
 }
 
 // DefaultGAN is the convolutional GAN on MNIST with BCE losses.
@@ -119,10 +120,7 @@ func RunGAN(ctx context.Context, cfg GANConfig, sink event.Sink, o Options) (Res
 	if err := openRun(o, cfg); err != nil {
 		return Result{}, err
 	}
-	g, err := newGANGame(cfg, data)
-	if err != nil {
-		return Result{}, err
-	}
+	g := newGANGame(cfg, data)
 	l := GameLoop{Config: cfg.Train, Game: g, Sink: sink, Dir: o.Dir, Resume: o.Resume, SheetEvery: cfg.SheetEvery,
 		Keep: Keep{Last: cfg.KeepLast, Best: bestScore}, Export: g.export}
 	if o.InitFrom != "" && !o.Resume {
@@ -140,11 +138,12 @@ type ganGame struct {
 	judge   *ganJudge                   // nil does not judge
 }
 
-func newGANGame(cfg GANConfig, data *PictureData) (*ganGame, error) {
+func newGANGame(cfg GANConfig, data *PictureData) *ganGame {
 	g := &ganGame{cfg: cfg, data: data, order: dataset.NewOrder(cfg.Train.Seed, data.Train.Len())}
-	var err error
-	g.judge, err = newGANJudge(cfg, data)
-	return g, err
+	if cfg.Judge != "" {
+		g.judge = &ganJudge{path: cfg.Judge, data: data}
+	}
+	return g
 }
 
 // GANGame is the game of a configuration with batches of the caller's, which has no evaluation: to hold the steps of a

@@ -7,7 +7,9 @@ import (
 	"image"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/smalti/smalti/dataset"
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gan"
 	"github.com/smalti/smalti/gx"
@@ -21,13 +23,83 @@ const bestScore = "distance"
 // sheetSeed is the seed of the noise that all sheets and evaluations show, so that they can be compared.
 const sheetSeed = 1
 
-// ganJudge measures generators.
+// Measures of an evaluation.
+const (
+	modeConfidence = .8   // a picture counts for a class when the classifier is this sure
+	modeShare      = .02  // and a class is covered by this share of the pictures
+	nearestK       = 3    // neighbours of precision and recall
+	manifoldMost   = 1000 // pictures for precision, recall and the kernel distance, which cost their square
+	heldMost       = 5000 // pictures held out that are measured against
+	alikePairs     = 100  // pairs of pictures that are compared among themselves
+)
+
+// ganJudge measures generators with a classifier's features.
 type ganJudge struct {
-	cfg GANConfig
+	path    string // of the classifier's file
+	data    *PictureData
+	mu      sync.Mutex
+	engine  *engine.Engine // of the examiner
+	exam    *gan.Examiner
+	held    []float32   // features of the pictures held out
+	moments gan.Moments // theirs
 }
 
-func newGANJudge(cfg GANConfig, data *PictureData) (*ganJudge, error) {
-	return &ganJudge{cfg: cfg}, nil
+// open reads the classifier for an engine and measures the pictures held out, once.
+func (j *ganJudge) open(e *engine.Engine) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.engine == e {
+		return nil
+	}
+	f, err := weights.Open(j.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if j.exam, err = gan.OpenClassifier(e, f); err != nil {
+		return err
+	}
+	if h := j.data.Held; j.exam.Size != h.Size() || j.exam.Channels != h.Channels() {
+		return fmt.Errorf("%s judges pictures of %d pixels in %d channels, the data have %d in %d", j.path, j.exam.Size, j.exam.Channels, h.Size(), h.Channels())
+	}
+	pix, _, err := dataset.Planes(j.data.Held, firstOf(j.data.Held.Len(), heldMost))
+	if err != nil {
+		return err
+	}
+	if j.held, _, err = j.exam.Examine(pix); err != nil {
+		return err
+	}
+	j.moments = gan.MomentsOf(j.held, j.exam.Features)
+	j.engine = e
+	return nil
+}
+
+// measure compares pictures [n,S,S,C] in [0,1] with those held out.
+func (j *ganJudge) measure(e *engine.Engine, planes []float32) (map[string]float64, error) {
+	if err := j.open(e); err != nil {
+		return nil, fmt.Errorf("train: judge: %w", err)
+	}
+	pix := make([]float32, len(planes))
+	for i, v := range planes {
+		pix[i] = 2*v - 1
+	}
+	features, probs, err := j.exam.Examine(pix)
+	if err != nil {
+		return nil, fmt.Errorf("train: judge: %w", err)
+	}
+	d := j.exam.Features
+	some, real := features[:min(len(features), manifoldMost*d)], j.held[:min(len(j.held), manifoldMost*d)]
+	scores := map[string]float64{bestScore: gan.FrechetDistance(j.moments, gan.MomentsOf(features, d)), "kernel_distance": gan.KernelDistance(real, some, d)}
+	scores["precision"], scores["recall"] = gan.PrecisionRecall(real, some, d, nearestK)
+	if j.exam.Tags {
+		return scores, nil
+	}
+	m := gan.ModesOf(probs, len(j.exam.Names), modeConfidence, modeShare)
+	scores["modes"], scores["kl_uniform"], scores["class_score"] = float64(m.Covered), m.KL, m.Score
+	for i, name := range j.exam.Names {
+		scores["share_"+name] = m.Share[i]
+	}
+	return scores, nil
 }
 
 // Sheet shows pictures of always the same noise.
@@ -61,8 +133,28 @@ func (g *ganGame) model(e *engine.Engine, values Values) (*gan.Model, error) {
 	return gan.New(e, g.cfg.Model, ts)
 }
 
+// Evaluate measures pictures of always the same noise: with a classifier (GANConfig.Judge) by its features and classes,
+// and always by how alike they are among themselves.
 func (g *ganGame) Evaluate(ctx context.Context, e *engine.Engine, values Values) (Evaluation, error) {
-	return Evaluation{Scores: map[string]float64{}}, nil
+	m, err := g.model(e, values)
+	if err != nil {
+		return Evaluation{}, err
+	}
+	c := g.cfg
+	planes, err := m.Planes(ctx, c.Model.Noise(sheetSeed, 0, c.EvalSamples), nil)
+	if err != nil {
+		return Evaluation{}, err
+	}
+	ev := Evaluation{Scores: map[string]float64{}}
+	if g.judge != nil {
+		if ev.Scores, err = g.judge.measure(e, planes); err != nil {
+			return Evaluation{}, err
+		}
+	}
+	if c.EvalSamples > 1 {
+		ev.Scores["alike"] = gan.Alikeness(planes, c.Model.Size, c.Model.Channels, alikePairs)
+	}
+	return ev, nil
 }
 
 // warmGAN starts from a file: a training state, or the model of a generator. What has another shape keeps its draw.
