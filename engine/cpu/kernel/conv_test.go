@@ -83,7 +83,7 @@ func TestWinograd(t *testing.T) {
 	shapes = append(shapes, odd, neg)
 	eachClass(t, func(t *testing.T, s *Set) {
 		r := rng.New(20, "winograd")
-		for i, c := range shapes {
+		for i, c := range some(shapes) {
 			in, w, bias := normals(r, c.N*c.H*c.W*c.Cin), normals(r, 9*c.Cin*c.Cout), normals(r, c.Cout)
 			if i%3 == 0 {
 				bias = nil
@@ -118,7 +118,7 @@ func TestDirect(t *testing.T) {
 	eachClass(t, func(t *testing.T, s *Set) {
 		r := rng.New(23, "direct")
 		shapes := append(convShapes(r, 60), square(20, 4, 4, 8, 33, 1), square(1, 5, 70, 32, 40, 1), square(9, 3, 3, 40, 100, 0))
-		for i, c := range shapes {
+		for i, c := range some(shapes) {
 			in, w, bias := normals(r, c.N*c.H*c.W*c.Cin), normals(r, c.KH*c.KW*c.Cin*c.Cout), normals(r, c.Cout)
 			if i%3 == 0 {
 				bias = nil
@@ -211,7 +211,7 @@ func TestWeightGrad(t *testing.T) {
 	eachClass(t, func(t *testing.T, s *Set) {
 		r := rng.New(25, "weight gradient")
 		shapes := append(convShapes(r, 60), square(3, 9, 9, 70, 33, 1), square(2, 20, 30, 40, 100, 1), square(2, 5, 70, 64, 64, 0))
-		for _, c := range shapes {
+		for _, c := range some(shapes) {
 			x, dy := normals(r, c.N*c.H*c.W*c.Cin), normals(r, c.N*c.OutH*c.OutW*c.Cout)
 			g := s.NewWeightGrad(c)
 			all, dw := guarded(c.KH * c.KW * c.Cin * c.Cout)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestGemmBF16(t *testing.T) {
-	eachClass(t, func(t *testing.T, s *Set) {
+	bothTiles(t, func(t *testing.T, s *Set) {
 		r := rng.New(30, "bf16")
 		for trial := range 150 {
 			m, n, k := 1+trial%19, 1+r.IntN(70), 1+r.IntN(40)
@@ -53,7 +53,7 @@ func TestGemmBF16(t *testing.T) {
 }
 
 func TestGemmBF16OneChain(t *testing.T) {
-	eachClass(t, func(t *testing.T, s *Set) {
+	bothTiles(t, func(t *testing.T, s *Set) {
 		r := rng.New(31, "bf16 chain")
 		m, k, n := 29, 70, 45
 		a, b := normals(r, m*k), normals(r, k*n)
@@ -67,4 +67,12 @@ func TestGemmBF16OneChain(t *testing.T) {
 		}
 		sameBits(t, "row by row", got, want)
 	})
+}
+
+// bothTiles runs f with the portable tile of bfloat16 pairs, and with the assembly where it runs.
+func bothTiles(t *testing.T, f func(t *testing.T, s *Set)) {
+	eachClass(t, f)
+	if Detect() >= AVX512BF16 {
+		t.Run(AVX512BF16.String(), func(t *testing.T) { f(t, For(AVX512BF16)) })
+	}
 }

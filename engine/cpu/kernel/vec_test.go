@@ -71,7 +71,7 @@ func loopCases() (cs []loopCase) {
 func TestLoopsAgreeWithPortable(t *testing.T) {
 	g := For(Generic)
 	eachClass(t, func(t *testing.T, s *Set) {
-		if s.class == Generic || s.class == AVX512BF16 {
+		if s.class == Generic {
 			t.Skip("nothing of its own")
 		}
 		r := rng.New(7, "loops")
@@ -252,7 +252,7 @@ func TestConvertEveryHalf(t *testing.T) {
 // TestHalfRounding checks the portable conversions against the definition: the nearest representable value, ties to even.
 func TestHalfRounding(t *testing.T) {
 	r := rng.New(12, "half")
-	for range 200000 {
+	for range len(some(make([]int, 200000))) {
 		v := math.Float32frombits(r.Uint32())
 		if v != v {
 			continue
