@@ -193,7 +193,7 @@ func warmGAN(path string) WarmStart {
 			if err != nil {
 				return nil, nil, fmt.Errorf("train: start from: %s: %w", d.Name, err)
 			}
-			values[d.Name] = d.Layout.FromFile(data, d.Dims)
+			values[d.Name] = slices.Clone(d.Layout.FromFile(data, d.Dims)) // data may lie in the file
 		}
 		if len(values) == 0 {
 			return nil, nil, fmt.Errorf("train: start from %s: %w", path, errors.New("no variable of the networks is in the file"))
