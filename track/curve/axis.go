@@ -38,7 +38,7 @@ func newAxis(lo, hi float64, log bool, n int, u unit) axis {
 	if log {
 		return logAxis(lo, hi, n)
 	}
-	if lo == hi {
+	if hi-lo <= 1e-9*max(math.Abs(lo), math.Abs(hi)) { // level, as far as ticks could tell
 		pad := math.Abs(lo) * 0.1
 		if pad == 0 {
 			pad = 1
@@ -47,7 +47,7 @@ func newAxis(lo, hi float64, log bool, n int, u unit) axis {
 	}
 	lo, hi = max(lo, -1e300), min(hi, 1e300)
 	step := nice((hi - lo) / float64(n))
-	if step == 0 { // the range is below what floats tell apart
+	if step == 0 || math.IsInf(step, 0) { // at the ends of what floats hold
 		return axis{lo: lo, hi: hi, ticks: []tick{{lo, format(lo, hi-lo)}}}
 	}
 	a := axis{lo: lo, hi: hi}
@@ -79,7 +79,8 @@ func niceStep(d float64) float64 {
 }
 
 func logAxis(lo, hi float64, n int) axis {
-	if lo == hi {
+	lo, hi = min(max(lo, 1e-300), 1e299), min(max(hi, 1e-300), 1e300) // decades must stay countable
+	if hi <= lo*(1+1e-9) {
 		lo, hi = lo/2, hi*2
 	}
 	a := axis{lo: lo, hi: hi, log: true}

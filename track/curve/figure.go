@@ -155,12 +155,13 @@ func (l *layout) head() float64 {
 	x := float64(margin)
 	y += labelSize + 6
 	for _, n := range l.names {
+		c := l.colour(n)
 		n = cut(n, labelSize, l.scene.w-2*margin-swatch-6)
 		w := swatch + 6 + width(n, labelSize)
 		if x > margin && x+w > l.scene.w-margin {
 			x, y = margin, y+labelSize+7
 		}
-		l.scene.line([]point{{x, y - 4}, {x + swatch, y - 4}}, 3, l.colour(n), nil)
+		l.scene.line([]point{{x, y - 4}, {x + swatch, y - 4}}, 3, c, nil)
 		l.scene.word(n, point{x + swatch + 6, y}, labelSize, start, l.theme.ink)
 		x += w + 20
 	}
