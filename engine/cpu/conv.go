@@ -81,6 +81,9 @@ func makeConv(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 	if v.groups == 1 && v.x.b == 1 && v.x.c != 1 {
 		return newKernelGradient(c.b.set, v).thunk(dst, x, w), v.flops(), nil
 	}
+	if p := newPlain(c.b.set, v); p != nil {
+		return p.thunk(dst, x, w), v.flops(), nil
+	}
 	return newForward(c.b.set, v).thunk(dst, x, w), v.flops(), nil
 }
 

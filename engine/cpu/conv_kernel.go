@@ -26,6 +26,7 @@ type kernelGradient struct {
 	groupCount int
 	joined     bool  // j and b are one run of rows
 	y          *move // from [i][j][b][o], or nil
+	winograd   bool  // by Winograd's algorithm, which needs everything contiguous
 }
 
 func newKernelGradient(set *kernel.Set, v *conv) *kernelGradient {
@@ -51,6 +52,10 @@ func newKernelGradient(set *kernel.Set, v *conv) *kernelGradient {
 	if kg.groupCount < 4 {
 		kg.groupCount = 1
 	}
+	kg.winograd = kg.winogradPays()
+	if kg.winograd {
+		kg.groupCount = min(kg.groupCount, v.c)
+	}
 	dims := []int{v.oh, v.ow, v.b, v.o}
 	if c := contiguous(dims); v.y.h != c[0] || v.y.w != c[1] || v.y.b != c[2] || v.y.c != 1 {
 		kg.y = newMove(dims, []int{v.y.h, v.y.w, v.y.b, v.y.c}, c, 0, 0)
@@ -65,6 +70,42 @@ func (kg *kernelGradient) high(rows int) int {
 	return (rows-1)*kg.dilate[0] + (kg.oh-1)*kg.stride[0] + 1
 }
 
+// forwardShape is the convolution whose kernel's gradient this is, for pictures n.
+func (kg *kernelGradient) forwardShape(n int) kernel.ConvShape {
+	return kernel.ConvShape{N: n, H: kg.h, W: kg.w, Cin: kg.b, OutH: kg.kh, OutW: kg.kw, Cout: kg.o, KH: kg.oh, KW: kg.ow,
+		StrideH: kg.dilate[0], StrideW: kg.dilate[1], DilH: kg.stride[0], DilW: kg.stride[1], PadTop: kg.pad[0], PadLeft: kg.pad[1]}
+}
+
+// winogradPays reports whether the shape is one for Winograd's algorithm; the number of pictures plays no part.
+func (kg *kernelGradient) winogradPays() bool {
+	plain := kg.x == strides{b: 1, w: kg.b, h: kg.w * kg.b, c: kg.h * kg.w * kg.b} &&
+		kg.k == strides{c: 1, w: kg.o, h: kg.kw * kg.o, b: kg.kh * kg.kw * kg.o} && kg.inDilate == [2]int{1, 1}
+	return plain && kg.forwardShape(1).WinogradPays() && kg.b >= 16 && kg.o >= 16
+}
+
+// winogradGroups adds up the pictures of each group by Winograd's algorithm.
+func (kg *kernelGradient) winogradGroups(f *frame, sums, x, w []float32) {
+	n := kg.size()
+	plans := make([]*kernel.WinogradGrad, kg.groupCount)
+	first := func(g int) int { return g * kg.c / kg.groupCount }
+	for g := range plans {
+		plans[g] = kg.set.NewWinogradGrad(kg.forwardShape(first(g+1) - first(g)))
+	}
+	jobs := plans[0].Jobs()
+	f.b.pool.Run(kg.groupCount*jobs, 1, func(lo, hi int) {
+		var mem []byte
+		for i := lo; i < hi; i++ {
+			g := i / jobs
+			if size := 4 * plans[g].Scratch(); len(mem) < size {
+				f.b.memory.put(mem)
+				mem = f.b.memory.get(size)
+			}
+			plans[g].Run(i%jobs, sums[g*n:][:n], x[first(g)*kg.x.c:], w[first(g)*kg.k.b:], view[float32](mem))
+		}
+		f.b.memory.put(mem)
+	})
+}
+
 func (kg *kernelGradient) thunk(dst, x, w int) func(f *frame) {
 	return func(f *frame) {
 		xs, ws, ys := view[float32](f.slots[x]), view[float32](f.slots[w]), view[float32](f.slots[dst])
@@ -77,9 +118,13 @@ func (kg *kernelGradient) thunk(dst, x, w int) func(f *frame) {
 		}
 		mem := f.b.memory.get(4 * kg.size() * kg.groupCount)
 		sums := view[float32](mem)
-		if kg.groupCount == 1 {
+		switch {
+		case kg.winograd:
+			kg.winogradGroups(f, sums, xs, ws)
+			kg.add(f, sums)
+		case kg.groupCount == 1:
 			kg.together(f, sums, xs, ws, wb)
-		} else {
+		default:
 			f.b.pool.Run(kg.groupCount, 1, func(lo, hi int) {
 				for g := lo; g < hi; g++ {
 					kg.group(f, sums[g*kg.size():][:kg.size()], xs, ws, wb, g)

@@ -19,24 +19,25 @@ type Profile struct {
 type ProfileLine struct {
 	Name  string
 	Count int
-	Time  time.Duration
-	Work  float64 // operations in all, where known
+	Time  time.Duration // of all
+	Best  time.Duration // of the fastest
+	Work  float64       // operations in all, where known
 }
 
-// StartProfile makes runs from now on measure each operation. It returns the profile, which StopProfile ends.
-func (b *Backend) StartProfile() *Profile {
-	p := &Profile{lines: map[string]*ProfileLine{}}
+// StartProfile makes runs from now on measure each operation. StopProfile ends it.
+func (b *Backend) StartProfile() {
 	b.mu.Lock()
-	b.profile = p
+	b.profile = &Profile{lines: map[string]*ProfileLine{}}
 	b.mu.Unlock()
-	return p
 }
 
-// StopProfile ends measuring.
-func (b *Backend) StopProfile() {
+// StopProfile ends measuring and returns the profile, or nil if none was started.
+func (b *Backend) StopProfile() *Profile {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.profile
 	b.profile = nil
-	b.mu.Unlock()
+	return p
 }
 
 func (b *Backend) profiling() *Profile {
@@ -60,6 +61,9 @@ func (p *Profile) time(t *thunk, f *frame) {
 			l = &ProfileLine{Name: name}
 			p.lines[name] = l
 		}
+		if l.Count == 0 || d < l.Best {
+			l.Best = d
+		}
 		l.Count++
 		l.Time += d
 		l.Work += t.work
@@ -74,7 +78,9 @@ func (p *Profile) Lines() []ProfileLine {
 	for _, l := range p.lines {
 		out = append(out, *l)
 	}
-	slices.SortFunc(out, func(a, b ProfileLine) int { return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(out, func(a, b ProfileLine) int {
+		return cmp.Or(cmp.Compare(b.Best*time.Duration(b.Count), a.Best*time.Duration(a.Count)), cmp.Compare(a.Name, b.Name))
+	})
 	return out
 }
 
@@ -85,9 +91,9 @@ func (p *Profile) String() string {
 		if i == 60 {
 			break
 		}
-		fmt.Fprintf(&b, "%10.3f ms %6d  ", l.Time.Seconds()*1e3, l.Count)
+		fmt.Fprintf(&b, "%10.3f ms %6d x best %8.3f ms ", l.Time.Seconds()*1e3, l.Count, l.Best.Seconds()*1e3)
 		if l.Work > 0 {
-			fmt.Fprintf(&b, "%7.1f G/s", l.Work/l.Time.Seconds()/1e9)
+			fmt.Fprintf(&b, "%7.1f G/s", l.Work/float64(l.Count)/max(1e-9, l.Best.Seconds())/1e9)
 		} else {
 			b.WriteString("           ")
 		}
