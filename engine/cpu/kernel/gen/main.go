@@ -72,11 +72,15 @@ type isa struct {
 	lanes int    // float32 in a vector
 	regs  int    // vector registers
 	rows  int    // rows of the largest tile
+	kmask bool   // has mask registers
 }
 
 var (
-	avx512 = &isa{name: "AVX512", reg: "Z", lanes: 16, regs: 32, rows: 8}
+	avx512 = &isa{name: "AVX512", reg: "Z", lanes: 16, regs: 32, rows: 8, kmask: true}
 	avx2   = &isa{name: "AVX2", reg: "Y", lanes: 8, regs: 16, rows: 6}
+
+	// Half a panel on half vectors: two of them share a broadcast of A, which is what limits a tile of one whole vector.
+	avx512half = &isa{name: "AVX512", reg: "Y", lanes: 8, regs: 32, rows: 8, kmask: true}
 )
 
 // v names vector register n.

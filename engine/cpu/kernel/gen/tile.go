@@ -104,7 +104,7 @@ func (t *tile) start() {
 	t.p("accumulate:")
 	for i := range t.rows {
 		for j := range t.nv {
-			t.load(fmt.Sprintf("%d(DX)", j*t.isa.bytes()), t.acc(i, j), j == t.nv-1)
+			t.load(fmt.Sprintf("%d(DX)", j*t.isa.bytes()), t.acc(i, j), j)
 		}
 		if i < t.rows-1 {
 			t.i("ADDQ BX, DX")
@@ -113,30 +113,50 @@ func (t *tile) start() {
 	t.p("ready:")
 }
 
-// mask prepares the mask of the last vector of a row: K1, or a vector in the first B register.
+// mask prepares the mask of the last vector of a row: K1, or a vector in the first B register. Half vectors have a mask
+// each, K1 and K2, because a whole one of them may be missing.
 func (t *tile) mask() {
 	t.i("MOVQ %d(DI), CX", argCols)
 	t.i("SUBQ $%d, CX", t.nv*t.lanes) // minus the missing columns
-	if t.reg == "Z" {
-		t.i("NEGQ CX")
-		t.i("MOVL $0xffff, AX")
-		t.i("SHRL CX, AX")
-		t.i("KMOVW AX, K1")
+	t.i("NEGQ CX")
+	if !t.kmask {
+		t.i("LEAQ ·tailMask+32(SB), AX")
+		t.i("VMOVUPS (AX)(CX*4), %s", t.b(0))
 		return
 	}
-	t.i("LEAQ ·tailMask+32(SB), AX")
-	t.i("NEGQ CX")
-	t.i("VMOVUPS (AX)(CX*4), %s", t.b(0))
+	t.i("MOVL $0xffff, AX")
+	t.i("SHRL CX, AX")
+	t.i("KMOVW AX, K1")
+	if t.halves() {
+		t.i("SHRL $8, AX")
+		t.i("KMOVW AX, K2")
+	}
 }
 
-func (t *tile) load(mem, reg string, last bool) {
+func (t *tile) halves() bool { return t.kmask && t.reg == "Y" }
+
+// masked names the mask of vector j of a row, if it has one.
+func (t *tile) masked(j int) (k string, ok bool) {
 	switch {
-	case !last:
+	case t.halves():
+		return fmt.Sprintf("K%d", j+1), true
+	case j < t.nv-1:
+		return "", false
+	case t.kmask:
+		return "K1", true
+	}
+	return t.b(0), true
+}
+
+func (t *tile) load(mem, reg string, j int) {
+	k, ok := t.masked(j)
+	switch {
+	case !ok:
 		t.i("VMOVUPS %s, %s", mem, reg)
-	case t.reg == "Z":
-		t.i("VMOVUPS.Z %s, K1, %s", mem, reg)
+	case t.kmask:
+		t.i("VMOVUPS.Z %s, %s, %s", mem, k, reg)
 	default:
-		t.i("VMASKMOVPS %s, %s, %s", mem, t.b(0), reg)
+		t.i("VMASKMOVPS %s, %s, %s", mem, k, reg)
 	}
 }
 
@@ -216,31 +236,29 @@ func (t *tile) finish() {
 	t.i("SHLQ $2, BX")
 	t.i("CMPQ %d(DI), $%d", argCols, t.nv*t.lanes)
 	t.i("JNE masked")
-	t.stores(func(mem, reg string) { t.i("VMOVUPS %s, %s", reg, mem) })
+	t.stores(false)
 	t.i("VZEROUPPER")
 	t.i("RET")
 	t.p("masked:")
-	if t.reg == "Y" {
+	if !t.kmask {
 		t.mask()
 	}
-	t.stores(func(mem, reg string) {
-		if t.reg == "Z" {
-			t.i("VMOVUPS %s, K1, %s", reg, mem)
-		} else {
-			t.i("VMASKMOVPS %s, %s, %s", reg, t.b(0), mem)
-		}
-	})
+	t.stores(true)
 }
 
-// stores writes each row; last stores the last vector of one.
-func (t *tile) stores(last func(mem, reg string)) {
+// stores writes the rows, under masks or whole.
+func (t *tile) stores(masked bool) {
 	for i := range t.rows {
 		for j := range t.nv {
 			mem := fmt.Sprintf("%d(DX)", j*t.isa.bytes())
-			if j == t.nv-1 {
-				last(mem, t.acc(i, j))
-			} else {
+			k, ok := t.masked(j)
+			switch {
+			case !masked || !ok:
 				t.i("VMOVUPS %s, %s", t.acc(i, j), mem)
+			case t.kmask:
+				t.i("VMOVUPS %s, %s, %s", t.acc(i, j), k, mem)
+			default:
+				t.i("VMASKMOVPS %s, %s, %s", t.acc(i, j), k, mem)
 			}
 		}
 		if i < t.rows-1 {
@@ -282,8 +300,12 @@ func (j *jumpTable) tiles(s, g *text, t tile) {
 	base := len(j.names)
 	for t.rows = 1; t.rows <= t.isa.rows; t.rows++ {
 		for t.nv = 2; t.nv >= 1; t.nv-- {
-			t.emit()
-			j.names = append(j.names, t.name())
+			e := t
+			if t.nv == 1 && t.isa == avx512 && !t.bf16 {
+				e.isa, e.nv = avx512half, 2
+			}
+			e.emit()
+			j.names = append(j.names, e.name())
 		}
 	}
 	t.nv = 2
