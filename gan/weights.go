@@ -140,6 +140,7 @@ func SaveAs(w io.Writer, c Config, values engine.Tensors, dtype weights.DType) e
 	if err != nil {
 		return err
 	}
+	defer e.Close()
 	decls, err := c.GeneratorDecls(e)
 	if err != nil {
 		return err

@@ -52,6 +52,11 @@ func (l *GameLoop) Run(ctx context.Context) (res Result, err error) {
 	if !r.Resume && hasState(r.Dir) {
 		return Result{}, fmt.Errorf("train: %s: %w", r.Dir, ErrHasState)
 	}
+	defer func() {
+		for _, w := range r.workers {
+			w.engine.Close()
+		}
+	}()
 	if err := r.prepare(); err != nil {
 		return Result{}, err
 	}

@@ -289,6 +289,7 @@ func (g *ganGame) generatorTensors(values Values) (engine.Tensors, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer e.Close()
 	decls, err := g.cfg.Model.GeneratorDecls(e)
 	if err != nil {
 		return nil, err
