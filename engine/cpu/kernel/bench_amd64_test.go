@@ -203,3 +203,21 @@ func BenchmarkRows(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkGemmTrans(b *testing.B) {
+	s := For(min(Detect(), AVX512))
+	for _, d := range [][3]int{{768, 1600, 3072}, {3072, 1600, 768}, {512, 256, 512}, {64, 1024, 64}} {
+		m, k, n := d[0], d[1], d[2]
+		r := rng.New(1, "bench")
+		a, w, out := normals(r, m*k), normals(r, k*n), make([]float32, m*n)
+		packed := make([]float32, s.PackedSize(k, n))
+		s.PackB(packed, w, k, n, n, 1)
+		b.Run(fmt.Sprintf("%dx%dx%d", m, k, n), func(b *testing.B) {
+			cols := (n + 127) / 128
+			reportFlops(b, s, false, 2*float64(m*k*n), bestJobs((m+63)/64*cols, func(j int) {
+				i, j := j/cols*64, j%cols*128
+				s.GemmTrans(&TransGemm{C: out[i*n+j:], LDC: n, A: a[i:], LDA: m, Runs: []int{0}, KC: k, Packed: packed[j*k:], M: min(64, m-i), N: min(128, n-j)})
+			}))
+		})
+	}
+}

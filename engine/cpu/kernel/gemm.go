@@ -191,15 +191,19 @@ func (s *Set) GemmTrans(g *TransGemm) {
 	_ = g.Packed[s.PackedSize(k, g.N)-1]
 	checkOffsets(g.Runs, []int{0}, (g.KC-1)*g.LDA+g.M, len(g.A))
 	t := tileArgs{taps: &g.Runs[0], ntaps: len(g.Runs), kc: g.KC, ldc: g.LDC, lda: g.LDA, acc: toInt(g.Acc)}
-	for j := 0; j < g.N; j += s.nr {
-		t.b = unsafe.Pointer(&g.Packed[j*k])
-		t.cols = min(s.nr, g.N-j)
-		for i := 0; i < g.M; {
-			r := s.tileRows(g.M - i)
-			t.a = unsafe.Pointer(&g.A[i])
-			t.c = unsafe.Pointer(&g.C[i*g.LDC+j])
-			s.run(s.tileT, r, &t)
-			i += r
+	block := s.rowBlock(k)
+	for i0 := 0; i0 < g.M; i0 += block {
+		end := min(i0+block, g.M)
+		for j := 0; j < g.N; j += s.nr {
+			t.b = unsafe.Pointer(&g.Packed[j*k])
+			t.cols = min(s.nr, g.N-j)
+			for i := i0; i < end; {
+				r := s.tileRows(end - i)
+				t.a = unsafe.Pointer(&g.A[i])
+				t.c = unsafe.Pointer(&g.C[i*g.LDC+j])
+				s.run(s.tileT, r, &t)
+				i += r
+			}
 		}
 	}
 }
