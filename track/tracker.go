@@ -159,7 +159,9 @@ func (t *Tracker) record(e event.Event) []event.Event {
 	}
 	news := t.news()
 	for _, n := range news {
-		t.put(n)
+		if n.Path == "" { // where a sink writes is for people, not for the record
+			t.put(n)
+		}
 	}
 	return news
 }

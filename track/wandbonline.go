@@ -27,7 +27,8 @@ type wandbOnline struct {
 	output  backlog
 	summary bool // it changed
 	marked  []string
-	exited  bool
+	exited  bool // what ends the run waits to be sent
+	emptied bool // and was
 }
 
 // backlog are lines of a file that the server does not have yet.
@@ -197,8 +198,11 @@ func (w *wandbOnline) Close(ctx context.Context, end End) error {
 		w.files = append(w.files, upload{"config.yaml", []byte(wandb.ConfigJSON(w.run.Config) + "\n")},
 			upload{wandb.SummaryFile, []byte(wandb.Line(w.rows.summary) + "\n")})
 	}
-	if err := w.Flush(ctx); err != nil {
-		return err
+	if !w.emptied { // once the server may have been told that the run is over, nothing else is sent
+		if err := w.Flush(ctx); err != nil {
+			return err
+		}
+		w.emptied = true
 	}
 	complete, code := true, end.ExitCode()
 	return w.client.Stream(ctx, *w.place, wandb.Update{Complete: &complete, ExitCode: &code})
