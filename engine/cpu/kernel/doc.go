@@ -1,9 +1,19 @@
 // Package kernel owns the inner loops of the CPU backend: matrix products, convolution tiles, elementwise maths,
 // reductions, conversions and small transposes over plain slices. It knows no graphs, no tensors and no threads.
 //
-// Start with [Set]: the kernels of one CPU class, chosen once by [For]. Every kernel exists in portable Go (the files
-// *_go.go and gen_vec_go.go, which are also the reference in the tests) and, on amd64, in assembly written by the
-// generator in ./gen (files gen_*_amd64.s; run `go generate` here after changing it).
+// Start with [Set]: the kernels of one CPU class, chosen once by [For]. Then: elementwise loops and folds (vec.go, rows.go,
+// op.go), matrix products (gemm.go, gemm_bf16.go), convolutions ([Set.NewConv] in conv.go; direct.go, winograd.go) and their
+// weight gradients (convgrad.go, winograd_grad.go).
+//
+// Every kernel exists in portable Go (*_go.go; also the reference in the tests) and, on amd64, in assembly written by the
+// generator in ./gen: run `go generate` here after changing it, a test compares. To add an elementwise kernel, describe it
+// in gen/kernels.go with the vector language of gen/lang.go and gen/math.go and give it a field in Set: the three forms
+// and the table entries follow. Tiles of matrix products are in gen/tile.go, Winograd transforms in gen/winograd.go.
+//
+// Assembly cannot be preempted: hand elementwise loops at most some 100,000 elements at a time.
+//
+// Benchmarks print the share of a loop of nothing but multiply-adds that runs beside them:
+// `go test -run xxx -bench . -benchtime 1x`.
 //
 // # Determinism
 //
