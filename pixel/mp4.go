@@ -24,12 +24,21 @@ func FFmpegArgs(w, h int, f Film, path string) []string {
 	return append(args, "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4", "file:"+path)
 }
 
+// FindFFmpeg returns the path of ffmpeg, or ErrNoFFmpeg.
+func FindFFmpeg() (string, error) {
+	program, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return "", ErrNoFFmpeg
+	}
+	return program, nil
+}
+
 // WriteMP4 lets ffmpeg write a film to a file, or returns ErrNoFFmpeg. It is the only format whose bytes depend on the
 // machine. The file is complete or absent.
 func WriteMP4(ctx context.Context, path string, f Film) error {
-	program, err := exec.LookPath("ffmpeg")
+	program, err := FindFFmpeg()
 	if err != nil {
-		return ErrNoFFmpeg
+		return err
 	}
 	part := path + ".part"
 	if err := encodeMP4(ctx, program, part, f); err != nil {

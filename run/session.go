@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"image"
-	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -184,15 +183,8 @@ func (s *session) picture(sum string) (image.Image, error) {
 	return img, nil
 }
 
-// fill resamples a picture to the canvas: scaled to cover it, the rest cropped at the sides.
-func (s *session) fill(img image.Image) []float32 {
-	w, h := s.job.Width, s.job.Height
-	b := img.Bounds()
-	scale := math.Max(float64(w)/float64(b.Dx()), float64(h)/float64(b.Dy()))
-	sw, sh := max(w, int(math.Round(float64(b.Dx())*scale))), max(h, int(math.Round(float64(b.Dy())*scale)))
-	big := pixel.FromImage(pixel.Resize8(img, sw, sh, pixel.Lanczos))
-	return big.Crop((sw-w)/2, (sh-h)/2, w, h).Pix
-}
+// fill resamples a picture to the canvas.
+func (s *session) fill(img image.Image) []float32 { return cover(img, s.job.Width, s.job.Height).Pix }
 
 // settings are shown when work starts.
 func (s *session) settings() map[string]string {

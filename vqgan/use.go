@@ -31,6 +31,7 @@ type Model struct {
 	lo, hi []float32 // range of the codes for each channel
 
 	encode, decode, through *engine.Program // none of them sets a variable
+	nearest, between        *engine.Program
 }
 
 // New makes a model of weights by variable name. They are not copied.
@@ -56,6 +57,7 @@ func New(e *engine.Engine, c Config, values engine.Tensors) (*Model, error) {
 		codes := c.CodesGraph(v, c.EncodeGraph(v, fromPixels(in[0])))
 		return []*graph.Node{toPixels(c.DecodeGraph(v, c.LookupGraph(v, codes)))}
 	})
+	m.latentPrograms()
 	return m, nil
 }
 
