@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/smalti/smalti/engine"
+	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/gx"
 )
 
@@ -67,6 +68,11 @@ type Turn struct {
 // Sheeter is a Game that shows what it makes, cheaper than a whole evaluation.
 type Sheeter interface {
 	Sheet(ctx context.Context, e *engine.Engine, values Values) (image.Image, error)
+}
+
+// Prober is a Game that measures the players against each other beside every evaluation: spreads of numbers, and scores.
+type Prober interface {
+	Probe(ctx context.Context, e *engine.Engine, values Values) (map[string]event.Histogram, map[string]float64, error)
 }
 
 // player is one of the networks: a part of the flat arrays.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image/png"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -118,9 +119,20 @@ func (r *gameRun) evaluate(ctx context.Context) (Evaluation, error) {
 	if err != nil {
 		return Evaluation{}, fmt.Errorf("train: evaluate after step %d: %w", r.state.step, err)
 	}
+	var spreads map[string]event.Histogram
+	if p, ok := r.Game.(Prober); ok {
+		var scores map[string]float64
+		if spreads, scores, err = p.Probe(ctx, r.workers[0].engine, r.averages()); err != nil {
+			return Evaluation{}, fmt.Errorf("train: probe after step %d: %w", r.state.step, err)
+		}
+		if ev.Scores == nil {
+			ev.Scores = map[string]float64{}
+		}
+		maps.Copy(ev.Scores, scores)
+	}
 	r.window.since = r.window.since.Add(r.now().Sub(before))
 	n := r.state.step
-	r.sink.Emit(event.Event{Kind: event.Scalars, Step: n, Steps: r.Config.Steps, Scores: ev.Scores})
+	r.sink.Emit(event.Event{Kind: event.Scalars, Step: n, Steps: r.Config.Steps, Scores: ev.Scores, Histograms: spreads})
 	if ev.Sheet != nil {
 		r.sink.Emit(event.Event{Kind: event.Samples, Step: n, Steps: r.Config.Steps, Picture: ev.Sheet})
 	}

@@ -136,6 +136,7 @@ type ganGame struct {
 	order   *dataset.Order
 	batches func(Turn) ([]Array, error) // nil means from data
 	judge   *ganJudge                   // nil does not judge
+	probe   ganProbe
 }
 
 func newGANGame(cfg GANConfig, data *PictureData) *ganGame {
@@ -170,6 +171,7 @@ func (g *ganGame) Phases() []Phase {
 	if g.cfg.JudgeLR > 0 {
 		judge.Optimiser.LR = g.cfg.JudgeLR
 	}
+	judge.Optimiser.EMA = 0 // only pictures are made of averages; probes see the judge as it is
 	judge.Optimiser.Steps *= g.cfg.Turns
 	judge.Optimiser.Warmup *= g.cfg.Turns
 	return []Phase{judge, maker}

@@ -100,10 +100,13 @@ func TestGANsRunAndAreMeasured(t *testing.T) {
 		if err != nil {
 			t.Fatal(game, err)
 		}
-		for _, s := range []string{"distance", "kernel_distance", "precision", "recall", "modes", "kl_uniform", "class_score", "share_0", "alike"} {
+		for _, s := range []string{"distance", "kernel_distance", "precision", "recall", "modes", "kl_uniform", "class_score", "share_0", "alike", "norm_real", "norm_fake", "norm_mixed"} {
 			if _, ok := res.Scores[s]; !ok {
 				t.Errorf("%s: no score %s", game, s)
 			}
+		}
+		if e, ok := rec.Last(event.Scalars); !ok || !e.Histograms["norm_mixed"].Valid() {
+			t.Errorf("%s: no histogram of norms in %+v", game, e)
 		}
 		f, err := os.Open(filepath.Join(dir, FramesDir, "0000008.png"))
 		if err != nil {

@@ -136,6 +136,9 @@ func (g *ganGame) model(e *engine.Engine, values Values) (*gan.Model, error) {
 // Evaluate measures pictures of always the same noise: with a classifier (GANConfig.Judge) by its features and classes,
 // and always by how alike they are among themselves.
 func (g *ganGame) Evaluate(ctx context.Context, e *engine.Engine, values Values) (Evaluation, error) {
+	if g.data == nil {
+		return Evaluation{Scores: map[string]float64{}}, nil
+	}
 	m, err := g.model(e, values)
 	if err != nil {
 		return Evaluation{}, err
