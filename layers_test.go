@@ -42,6 +42,10 @@ var laws = []law{
 	{pkg: "latent", forbid: []string{"gomlx", "clip", "vqgan", "gan", "engine", "paint", "run", "pixel"}, why: "arithmetic of latents knows no model and no picture"},
 	{pkg: "run", forbid: []string{"ui", "cmd/smalti", "net/http"}, why: "the runner serves the terminal, the page and the worker alike"},
 	{pkg: "ui", forbid: []string{"gomlx", "run", "paint", "train", "clip", "vqgan"}, why: "showing is not working"},
+	{pkg: "track", forbid: []string{"gomlx", "engine", "train", "run", "ui", "clip", "vqgan"}, why: "numbers come as events; whose they are does not matter"},
+	{pkg: "track/curve", forbid: []string{"os", "track", "event"}, why: "drawing knows no runs and no files"},
+	{pkg: "track/wandb", forbid: []string{"os", "track"}, why: "formats and single requests; keeping and retrying is track's"},
+	{pkg: "track/tfevents", forbid: []string{"os", "track"}, why: "a format; keeping and retrying is track's"},
 	{pkg: "golden", forbid: []string{"clip", "vqgan", "run"}, why: "the oracle does not know what it judges"},
 }
 
@@ -54,7 +58,7 @@ var onlyFrom = map[string][]string{
 }
 
 // light packages reach no GoMLX at all, however indirectly.
-var light = []string{"ui", "spec", "event", "store", "weights", "pixel", "dataset"}
+var light = []string{"ui", "track", "spec", "event", "store", "weights", "pixel", "dataset"}
 
 func TestLayers(t *testing.T) {
 	imports := readImports(t)
