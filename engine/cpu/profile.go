@@ -15,13 +15,14 @@ type Profile struct {
 	lines map[string]*ProfileLine
 }
 
-// ProfileLine is one kind of operation.
+// ProfileLine is one operation on shapes of one kind.
 type ProfileLine struct {
-	Name  string
+	Kind  string // the operation
+	Name  string // with its shapes
 	Count int
 	Time  time.Duration // of all
-	Best  time.Duration // of the fastest
-	Work  float64       // operations in all, where known
+	Best  time.Duration // of the fastest: what counts on a machine that others use too
+	Work  float64       // floating-point operations of one, or elements moved; 0 where unknown
 }
 
 // StartProfile makes runs from now on measure each operation. StopProfile ends it.
@@ -52,25 +53,20 @@ func (p *Profile) time(t *thunk, f *frame) {
 	d := time.Since(start)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, name := range []string{t.name, t.unit} {
-		if name == "" {
-			continue
-		}
-		l := p.lines[name]
-		if l == nil {
-			l = &ProfileLine{Name: name}
-			p.lines[name] = l
-		}
-		if l.Count == 0 || d < l.Best {
-			l.Best = d
-		}
-		l.Count++
-		l.Time += d
-		l.Work += t.work
+	l := p.lines[t.unit]
+	if l == nil {
+		l = &ProfileLine{Kind: t.name, Name: t.unit, Best: d, Work: t.work}
+		p.lines[t.unit] = l
 	}
+	l.Best = min(l.Best, d)
+	l.Count++
+	l.Time += d
 }
 
-// Lines returns the kinds of operations ("Cluster") and the single ones ("Cluster: ..."), the longest first.
+// estimate is the time of all as it would be if each had been as fast as the fastest.
+func (l *ProfileLine) estimate() time.Duration { return l.Best * time.Duration(l.Count) }
+
+// Lines returns the operations, those that take longest first.
 func (p *Profile) Lines() []ProfileLine {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,25 +75,39 @@ func (p *Profile) Lines() []ProfileLine {
 		out = append(out, *l)
 	}
 	slices.SortFunc(out, func(a, b ProfileLine) int {
-		return cmp.Or(cmp.Compare(b.Best*time.Duration(b.Count), a.Best*time.Duration(a.Count)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.estimate(), a.estimate()), cmp.Compare(a.Name, b.Name))
 	})
 	return out
 }
 
-// String is a table of the longest lines.
+// String is a table: the time of each kind of operation, then the operations that take longest.
 func (p *Profile) String() string {
+	lines := p.Lines()
+	kinds := map[string]*ProfileLine{}
+	var names []string
+	for _, l := range lines {
+		k := kinds[l.Kind]
+		if k == nil {
+			k = &ProfileLine{}
+			kinds[l.Kind], names = k, append(names, l.Kind)
+		}
+		k.Count += l.Count
+		k.Time += l.Time
+		k.Best += l.estimate()
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(kinds[b].Best, kinds[a].Best) })
 	var b strings.Builder
-	for i, l := range p.Lines() {
-		if i == 60 {
-			break
-		}
-		fmt.Fprintf(&b, "%10.3f ms %6d x best %8.3f ms ", l.Time.Seconds()*1e3, l.Count, l.Best.Seconds()*1e3)
-		if l.Work > 0 {
-			fmt.Fprintf(&b, "%7.1f G/s", l.Work/float64(l.Count)/max(1e-9, l.Best.Seconds())/1e9)
-		} else {
-			b.WriteString("           ")
-		}
-		fmt.Fprintf(&b, "  %s\n", l.Name)
+	fmt.Fprintf(&b, "%12s %12s %7s\n", "time ms", "if best ms", "count")
+	for _, n := range names {
+		k := kinds[n]
+		fmt.Fprintf(&b, "%12.3f %12.3f %7d %s\n", milli(k.Time), milli(k.Best), k.Count, n)
+	}
+	fmt.Fprintf(&b, "%12s %12s %7s %10s %8s\n", "time ms", "if best ms", "count", "best ms", "G/s")
+	for _, l := range lines[:min(60, len(lines))] {
+		fmt.Fprintf(&b, "%12.3f %12.3f %7d %10.3f %8.1f %s\n", milli(l.Time), milli(l.estimate()), l.Count, milli(l.Best),
+			l.Work/max(1, float64(l.Best.Nanoseconds())), l.Name)
 	}
 	return b.String()
 }
+
+func milli(d time.Duration) float64 { return d.Seconds() * 1e3 }
