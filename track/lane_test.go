@@ -7,6 +7,7 @@ import (
 	"image"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +17,9 @@ import (
 
 // flaky is a Sink in memory that fails as it is told.
 type flaky struct {
-	fail    func(attempt int) error // by number of attempts so far, from 1
+	fail func(attempt int) error // by number of attempts so far, from 1
+
+	mu      sync.Mutex // only so that tests may look while the lane works
 	tries   int
 	at      []time.Time // of attempts
 	pending []Record
@@ -28,18 +31,30 @@ type flaky struct {
 func (f *flaky) Take(r Record) { f.pending = append(f.pending, r) }
 
 func (f *flaky) Flush(ctx context.Context) error {
+	f.mu.Lock()
 	f.tries++
 	f.at = append(f.at, time.Now())
+	tries := f.tries
+	f.mu.Unlock()
 	if f.fail != nil {
-		if err := f.fail(f.tries); err != nil {
+		if err := f.fail(tries); err != nil {
 			return err
 		}
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.pending) == 0 {
 		f.signs++
 	}
 	f.got, f.pending = append(f.got, f.pending...), nil
 	return ctx.Err()
+}
+
+// counts are attempts and signs of life so far.
+func (f *flaky) counts() (tries, signs int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tries, f.signs
 }
 
 func (f *flaky) Close(_ context.Context, e End) error { f.closed = &e; return nil }
@@ -116,8 +131,8 @@ func TestLaneWaitsAsLongAsTheServerAsks(t *testing.T) {
 		l.put(step(1))
 		time.Sleep(39 * time.Second)
 		synctest.Wait()
-		if s.tries != 1 {
-			t.Fatalf("%d attempts before the time", s.tries)
+		if n, _ := s.counts(); n != 1 {
+			t.Fatalf("%d attempts before the time", n)
 		}
 		time.Sleep(2 * time.Second)
 		l.close(t.Context(), End{})
@@ -197,13 +212,13 @@ func TestLaneKeepsItsPaceAndShowsLife(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if s.tries < 4 || s.tries > 6 {
-			t.Fatalf("%d flushes in a minute", s.tries)
+		if n, _ := s.counts(); n < 4 || n > 6 {
+			t.Fatalf("%d flushes in a minute", n)
 		}
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
-		if s.signs < 3 || s.signs > 6 {
-			t.Fatalf("%d signs of life in three minutes", s.signs)
+		if _, n := s.counts(); n < 3 || n > 6 {
+			t.Fatalf("%d signs of life in three minutes", n)
 		}
 		before := time.Now()
 		l.put(step(99))
@@ -220,9 +235,11 @@ func TestCloseDoesNotWaitForever(t *testing.T) {
 		l := newLane("sink", s, Retry{}, pace{}, 10)
 		l.put(step(1))
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		before, tries := time.Now(), s.tries
+		before := time.Now()
+		tries, _ := s.counts()
 		l.close(ctx, End{})
 		if d := time.Since(before); d > 21*time.Second || s.tries <= tries {
 			t.Fatalf("closing took %v and %d attempts", d, s.tries-tries)

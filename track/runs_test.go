@@ -153,6 +153,30 @@ func TestFoldersThatAreNoRuns(t *testing.T) {
 	}
 }
 
+// Journals of trainings tell seconds of work and no times; a resumed run adds its own to those before.
+func TestSecondsOfWork(t *testing.T) {
+	dir := t.TempDir()
+	lines := `{"kind":"started","steps":9}
+{"kind":"scalars","step":1,"values":{"a":1},"seconds":10}
+{"kind":"scalars","step":1,"scores":{"b":1}}
+{"kind":"scalars","step":2,"values":{"a":2},"seconds":20}
+{"kind":"scalars","step":3,"values":{"a":3},"seconds":30}
+{"kind":"started","step":2,"steps":9}
+{"kind":"scalars","step":3,"values":{"a":3},"seconds":11}
+`
+	if err := os.WriteFile(filepath.Join(dir, EventsFile), []byte(lines), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Series(ByTime, "a")
+	if err != nil || !reflect.DeepEqual(s[0].X, []float64{10, 20, 41}) || !reflect.DeepEqual(s[0].Y, []float64{1, 2, 3}) {
+		t.Fatalf("%+v, %v", s, err)
+	}
+}
+
 // A list of many finished runs must not read their journals again.
 func TestManyRunsAreListedFromTheIndex(t *testing.T) {
 	root := t.TempDir()

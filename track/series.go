@@ -31,7 +31,7 @@ type Axis string
 // Axes.
 const (
 	ByStep Axis = "step" // finished steps
-	ByTime Axis = "time" // seconds since the first event that has a time; events without one are left out
+	ByTime Axis = "time" // seconds since the first event, or seconds of work where a journal tells no times
 )
 
 // Names returns the names of all numbers of a run, sorted.
@@ -94,6 +94,8 @@ type points struct {
 type collector struct {
 	by     Axis
 	start  time.Time
+	before float64 // seconds of work in earlier parts of the run, for journals without times
+	worked float64 // seconds of work so far
 	points map[string]*points
 }
 
@@ -102,16 +104,22 @@ func (c *collector) take(r Record) bool {
 		for _, p := range c.points {
 			p.cut(r.Step)
 		}
+		c.before = c.worked
 	}
 	if c.start.IsZero() {
 		c.start = r.Time
 	}
 	x := float64(r.Step)
 	if c.by == ByTime {
-		if r.Time.IsZero() {
+		switch {
+		case !r.Time.IsZero():
+			x = r.Time.Sub(c.start).Seconds()
+		case r.Seconds > 0:
+			x = c.before + r.Seconds
+			c.worked = x
+		default:
 			return true
 		}
-		x = r.Time.Sub(c.start).Seconds()
 	}
 	for name, y := range Numbers(r.Event) {
 		p := c.points[name]

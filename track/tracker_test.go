@@ -123,7 +123,7 @@ func TestARunInItsFolder(t *testing.T) {
 	if _, err := r.Series(ByStep, "los"); err == nil || !strings.Contains(err.Error(), "have loss, lr, score/fid") {
 		t.Fatalf("a name that is not there: %v", err)
 	}
-	if f, err := Plot(ss, PlotOptions{Smooth: 0.5}); err != nil || f.PNG(io.Discard) != nil || Chart(ss, ChartOptions{}) == "" {
+	if f, err := Plot(ss, PlotOptions{Smooth: 0.5, Width: 300, Height: 300, Scale: 1}); err != nil || f.PNG(io.Discard) != nil || Chart(ss, ChartOptions{}) == "" {
 		t.Fatalf("the curves were not drawn: %v", err)
 	}
 }

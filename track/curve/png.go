@@ -26,7 +26,7 @@ func (f *Figure) PNG(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(w, img)
+	return png.Encode(w, img)
 }
 
 // Image paints the figure.
