@@ -143,21 +143,26 @@ func (g *ganGame) Evaluate(ctx context.Context, e *engine.Engine, values Values)
 	if err != nil {
 		return Evaluation{}, err
 	}
+	scores, err := g.measure(ctx, e, m)
+	return Evaluation{Scores: scores}, err
+}
+
+func (g *ganGame) measure(ctx context.Context, e *engine.Engine, m *gan.Model) (map[string]float64, error) {
 	c := g.cfg
 	planes, err := m.Planes(ctx, c.Model.Noise(sheetSeed, 0, c.EvalSamples), nil)
 	if err != nil {
-		return Evaluation{}, err
+		return nil, err
 	}
-	ev := Evaluation{Scores: map[string]float64{}}
+	scores := map[string]float64{}
 	if g.judge != nil {
-		if ev.Scores, err = g.judge.measure(e, planes); err != nil {
-			return Evaluation{}, err
+		if scores, err = g.judge.measure(e, planes); err != nil {
+			return nil, err
 		}
 	}
 	if c.EvalSamples > 1 {
-		ev.Scores["alike"] = gan.Alikeness(planes, c.Model.Size, c.Model.Channels, alikePairs)
+		scores["alike"] = gan.Alikeness(planes, c.Model.Size, c.Model.Channels, alikePairs)
 	}
-	return ev, nil
+	return scores, nil
 }
 
 // warmGAN starts from a file: a training state, or the model of a generator. What has another shape keeps its draw.
@@ -210,4 +215,31 @@ func warmGAN(path string) WarmStart {
 		}
 		return values, misfits, nil
 	}
+}
+
+// MeasureGAN measures n pictures of a generator's file as an evaluation of that training would.
+func MeasureGAN(ctx context.Context, path string, cfg GANConfig, n int) (map[string]float64, error) {
+	data, err := OpenPictures(cfg.Data, cfg.Model.Size, cfg.HeldOut)
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.New(engine.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	f, err := weights.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("train: measure: %w", err)
+	}
+	defer f.Close()
+	m, err := gan.Open(e, f, nil)
+	if err != nil {
+		return nil, fmt.Errorf("train: measure: %w", err)
+	}
+	if err := data.fits(m.Config()); err != nil {
+		return nil, err
+	}
+	cfg.Model, cfg.EvalSamples = m.Config(), n
+	return newGANGame(cfg, data).measure(ctx, e, m)
 }
