@@ -34,6 +34,7 @@ var laws = []law{
 	{pkg: "clip", forbid: []string{"vqgan", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "vqgan", forbid: []string{"clip", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "gan", forbid: []string{"clip", "vqgan", "run", "train", "paint"}, why: "model families do not know each other"},
+	{pkg: "course", forbid: []string{"run", "ui", "cmd/smalti", "net/http"}, why: "a comparison of trainings is shown by others"},
 	{pkg: "nn", forbid: []string{"clip", "vqgan", "gan", "weights", "os"}, why: "blocks know no model and no file"},
 	{pkg: "gx", forbid: []string{"clip", "vqgan", "engine", "nn"}, why: "gx is below everything that has a graph"},
 	{pkg: "engine", forbid: []string{"clip", "vqgan", "nn", "paint"}, why: "the engine runs graphs of any kind"},

@@ -22,17 +22,19 @@ import (
 
 // Options say what is compared.
 type Options struct {
-	Dir     string           // folder of the report and of the runs below it
-	Data    string           // folder of MNIST, or another set with classes
-	Seed    uint64           // of all trainings
-	Budget  time.Duration    // time of each training; 0 trains Steps steps instead
-	Steps   int              // steps of the basic GAN without a Budget; WGAN-GP, whose step has five turns of the critic, gets a third
-	Minimax bool             // a third training: the basic GAN with the loss as the game defines it
-	Judge   string           // model file of a classifier; empty trains one
-	Samples int              // pictures of the last measurement
-	Now     func() time.Time // the clock, for Budget; nil means none
-	Tune    func(name string, c *train.GANConfig)
-	Learn   func(c *train.ClassifierConfig)
+	Dir     string                                // folder of the report and of the runs below it
+	Data    string                                // folder of MNIST, or another set with classes
+	Seed    uint64                                // of all trainings
+	Budget  time.Duration                         // time of each training; 0 trains Steps steps instead
+	Steps   int                                   // steps of the basic GAN without a Budget; WGAN-GP, whose step has five turns of the critic, gets a third
+	Minimax bool                                  // a third training: the basic GAN with the loss as the game defines it
+	Judge   string                                // model file of a classifier; empty trains one
+	Samples int                                   // pictures of the last measurement
+	Now     func() time.Time                      // the clock, for Budget; nil means none
+	Tune    func(name string, c *train.GANConfig) // changes a training; may be nil
+	Learn   func(c *train.ClassifierConfig)       // changes the classifier's; may be nil
+
+	scale float64 // of the figures, 0 is the usual one; tests draw small ones
 }
 
 // contestant is one training of the comparison.
@@ -85,7 +87,7 @@ func Compare(ctx context.Context, o Options, sink event.Sink) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("compare: classifier: %w", err)
 	}
-	r := Report{Data: filepath.Base(o.Data), Seed: o.Seed, Budget: o.Budget, Samples: o.Samples}
+	r := Report{Data: filepath.Base(o.Data), Seed: o.Seed, Budget: o.Budget, Samples: o.Samples, scale: o.scale}
 	for _, c := range o.contestants(judge) {
 		sink.Emit(event.Event{Kind: event.Notice, Message: "training the " + c.Title})
 		if err := o.train(ctx, c, sink); err != nil {

@@ -58,7 +58,7 @@ func toySet(t *testing.T) string {
 
 // toyOptions are a comparison of a few seconds.
 func toyOptions(data, dir string) Options {
-	return Options{Dir: dir, Data: data, Seed: 1, Steps: 12, Samples: 40, Minimax: true,
+	return Options{Dir: dir, Data: data, Seed: 1, Steps: 12, Samples: 40, Minimax: true, scale: .2,
 		Tune: func(_ string, c *train.GANConfig) {
 			norm := c.Model.Discriminator.Norm
 			c.Model = gan.Config{Kind: gan.DCGAN, Size: 8, Channels: 1, Levels: 1, MaxMult: 1, Latent: 4,

@@ -17,6 +17,8 @@ type Report struct {
 	Budget  time.Duration `json:"budget_ns,omitempty"`
 	Samples int           `json:"samples"`
 	Sides   []Side        `json:"sides"`
+
+	scale float64 // of the figures
 }
 
 // Side is what was found out about one training.

@@ -53,6 +53,7 @@ func (r *Report) write(dir string) error {
 	}
 	var drawn []plot
 	for _, p := range r.plots() {
+		p.options.Scale = r.scale
 		ok, err := p.draw(dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.Title, err)
