@@ -41,9 +41,9 @@ func DefaultClip() ClipConfig {
 	c := ClipConfig{Train: DefaultConfig(), Model: clip.BuiltinV0(clip.Vocab{}), Vocabulary: 4096, Captions: 50000, Tokens: 24,
 		Smoothing: .03, ConceptWeight: .5, MaxTemperature: 55, AugmentFrom: .3, AugmentTo: .75, EvalPictures: 400}
 	t := &c.Train
-	t.Steps, t.MicroBatches, t.BatchSize = 1500, 2, 96
-	t.LR, t.Schedule, t.Warmup = 2e-3, Linear, 100
-	c.AugmentSteps = t.Steps / 2
+	t.Steps, t.MicroBatches, t.BatchSize = 2300, 2, 96
+	t.LR, t.Schedule, t.Warmup = 2e-3, Linear, 80
+	c.AugmentSteps = 600
 	return c
 }
 

@@ -44,9 +44,9 @@ func DefaultVQGAN() VQGANConfig {
 	c := VQGANConfig{Train: DefaultConfig(), Model: vqgan.BuiltinV0(), Crop: 32, Canvases: []int{32, 48, 64},
 		L1: 1, MSE: .3, Pyramid: .5, Levels: 3, Codes: .25, Commit: .25, ReviveEvery: 50, ReviveBelow: .003, EvalPictures: 200}
 	t := &c.Train
-	t.Steps, t.MicroBatches, t.BatchSize = 2000, 2, 24
+	t.Steps, t.MicroBatches, t.BatchSize = 2600, 2, 32
 	t.LR, t.Schedule, t.Warmup, t.Beta2, t.FinalLR = 1.5e-3, Cosine, 100, .95, .02
-	c.ReviveUntil = t.Steps * 7 / 10
+	c.ReviveUntil = 1800
 	return c
 }
 
