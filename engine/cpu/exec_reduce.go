@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -148,7 +149,67 @@ func reduce32(c *compiler, n *ir.Node) func(f *frame) {
 	if n.Op == compute.OpTypeReduceProduct || n.In[0].Size() == 0 {
 		return reduceAny[float32](c, n)
 	}
+	if run := reduceRows(c, n); run != nil {
+		return run
+	}
 	return reduceSteps(c, n, func(f *frame, dst, src []float32, r reduction) { reduceFloats(f, n.Op, dst, src, r) })
+}
+
+// reduceRows reduces a few elements of several axes at once when the innermost axis is kept, as pooling and the gradient
+// of upsampling do: each row of the result is a fold of a few rows of the operand. It returns nil for other reductions.
+func reduceRows(c *compiler, n *ir.Node) func(f *frame) {
+	dims := n.In[0].Shape.Dimensions
+	axes := n.Attr.(ir.Axes).Axes
+	rs := groups(dims, axes)
+	count := 1
+	for _, r := range rs {
+		count *= r.length
+	}
+	if len(rs) < 2 || count > 64 || rs[0].inner < 16 {
+		return nil
+	}
+	from := contiguous(dims)
+	var kept, keptStrides, folded, foldedStrides []int
+	for i, d := range dims {
+		if slices.Contains(axes, i) {
+			folded, foldedStrides = append(folded, d), append(foldedStrides, from[i])
+		} else {
+			kept, keptStrides = append(kept, d), append(keptStrides, from[i])
+		}
+	}
+	outer, inner := newNest(kept, contiguous(kept), keptStrides), newNest(folded, foldedStrides)
+	width := outer.inner()
+	var offsets []int
+	inner.run(0, inner.rows(), func(at []int) {
+		for i := range inner.inner() {
+			offsets = append(offsets, at[0]+i*inner.stride(0))
+		}
+	})
+	dst, src := c.slot(n), c.slot(n.In[0])
+	_, merge, _ := folding(c.b.set, n.Op)
+	return func(f *frame) {
+		d, s := view[float32](f.slots[dst]), view[float32](f.slots[src])
+		f.b.pool.Run(outer.rows(), rowGrain(width*count), func(lo, hi int) {
+			outer.run(lo, hi, func(at []int) {
+				acc := d[at[0]:][:width]
+				copy(acc, s[at[1]+offsets[0]:])
+				for _, o := range offsets[1:] {
+					f.b.set.Binary(merge, acc, acc, s[at[1]+o:][:width])
+				}
+			})
+		})
+	}
+}
+
+// folding returns the kernels of a reduction and its neutral element.
+func folding(k *kernel.Set, op compute.OpType) (fold func([]float32) float32, merge kernel.Op, start float32) {
+	switch op {
+	case compute.OpTypeReduceMax:
+		return k.Max, kernel.Max, float32(math.Inf(-1))
+	case compute.OpTypeReduceMin:
+		return k.Min, kernel.Min, float32(math.Inf(1))
+	}
+	return k.Sum, kernel.Add, 0
 }
 
 // reduceChunk is about how many elements one partial result covers.
@@ -156,13 +217,7 @@ const reduceChunk = 16 << 10
 
 func reduceFloats(f *frame, op compute.OpType, dst, src []float32, r reduction) {
 	k := f.b.set
-	fold, merge, start := k.Sum, kernel.Add, float32(0)
-	switch op {
-	case compute.OpTypeReduceMax:
-		fold, merge, start = k.Max, kernel.Max, float32(math.Inf(-1))
-	case compute.OpTypeReduceMin:
-		fold, merge, start = k.Min, kernel.Min, float32(math.Inf(1))
-	}
+	fold, merge, start := folding(k, op)
 	// The reduced axis is cut into parts of equal length, the last shorter; parts are folded apart and then in order.
 	part := max(1, reduceChunk/r.inner)
 	parts := (r.length + part - 1) / part

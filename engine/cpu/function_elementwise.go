@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -79,10 +80,66 @@ func (f *Function) simplify(op compute.OpType, s shapes.Shape, x, y *ir.Node) *i
 	if y.Shape.Size() > 0 && isSplat(y, neutral(op)) && x.Shape.Equal(s) {
 		return x
 	}
+	if op == compute.OpTypeAdd {
+		if n := f.joinPads(x, y); n != nil {
+			return n
+		}
+	}
 	if (op == compute.OpTypeAdd || op == compute.OpTypeMul) && x.Shape.Size() > 0 && isSplat(x, neutral(op)) && y.Shape.Equal(s) {
 		return y
 	}
 	return nil
+}
+
+// joinPads turns the sum of two arrays, each padded with zeros where the other has its elements, into a concatenation: the
+// gradient of a split. It returns nil for anything else.
+func (f *Function) joinPads(x, y *ir.Node) *ir.Node {
+	a, b := paddedAxis(x), paddedAxis(y)
+	if a < 0 || a != b {
+		return nil
+	}
+	px, py := x.Attr.(ir.Pad).Axes[a], y.Attr.(ir.Pad).Axes[a]
+	if px.Start > py.Start {
+		x, y, px, py = y, x, py, px
+	}
+	if px.Start+x.In[0].Shape.Dimensions[a] != py.Start {
+		return nil
+	}
+	parts := []*ir.Node{x.In[0], y.In[0]}
+	if c := parts[0]; c.Op == compute.OpTypeConcatenate && c.Attr.(ir.Axes).Axes[0] == a {
+		parts = append(slices.Clone(c.In), parts[1])
+	}
+	if c := parts[len(parts)-1]; c.Op == compute.OpTypeConcatenate && c.Attr.(ir.Axes).Axes[0] == a {
+		parts = append(parts[:len(parts)-1], c.In...)
+	}
+	s := y.In[0].Shape.Clone()
+	s.Dimensions[a] += x.In[0].Shape.Dimensions[a]
+	n := f.g.Add(compute.OpTypeConcatenate, s, ir.Axes{Axes: []int{a}}, parts...)
+	pad := compute.PadAxis{Start: px.Start, End: py.End}
+	if pad == (compute.PadAxis{}) {
+		return n
+	}
+	axes := make([]compute.PadAxis, s.Rank())
+	axes[a] = pad
+	return f.g.Add(compute.OpTypePad, x.Shape, ir.Pad{Axes: axes}, n, x.In[1])
+}
+
+// paddedAxis is the one axis along which n is padded with zeros at the edges, or -1.
+func paddedAxis(n *ir.Node) int {
+	if n.Op != compute.OpTypePad || !isSplat(n.In[1], 0) {
+		return -1
+	}
+	axis := -1
+	for i, p := range n.Attr.(ir.Pad).Axes {
+		if p == (compute.PadAxis{}) {
+			continue
+		}
+		if axis >= 0 || p.Interior != 0 || p.Start < 0 || p.End < 0 {
+			return -1
+		}
+		axis = i
+	}
+	return axis
 }
 
 func neutral(op compute.OpType) float64 {

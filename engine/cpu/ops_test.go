@@ -67,7 +67,7 @@ func TestReductions(t *testing.T) {
 	b := newBackend(t, 2)
 	for seed := range uint64(80) {
 		r := rand.New(rand.NewPCG(seed, 4))
-		dims := [][]int{{3, 40, 24}, {20000}, {2, 30000}, {30000, 3}, {5, 1, 7, 2, 3}, {1, 9000, 5}, {64, 64, 16}}[seed%7]
+		dims := [][]int{{3, 40, 24}, {20000}, {2, 30000}, {30000, 3}, {5, 1, 7, 2, 3}, {1, 9000, 5}, {64, 64, 16}, {2, 3, 2, 5, 4, 24}}[seed%8]
 		var axes []int
 		for i := range dims {
 			if r.IntN(2) == 0 {
@@ -223,6 +223,44 @@ func TestZeroSizes(t *testing.T) {
 	near(t, "product", got[4], array{[]int{3, 3}, make([]float64, 9)}, 0)
 	if len(got[0].data) != 0 || len(got[5].data) != 0 {
 		t.Error("elements out of nothing")
+	}
+}
+
+// TestPadsJoin checks that the gradient of a split, a sum of padded parts, is a concatenation and right in any order.
+func TestPadsJoin(t *testing.T) {
+	b := newBackend(t, 1)
+	parts := []array{{[]int{2, 1}, []float64{1, 2}}, {[]int{2, 2}, []float64{3, 4, 5, 6}}, {[]int{2, 1}, []float64{7, 8}}}
+	want := array{[]int{2, 4}, []float64{1, 3, 4, 7, 2, 5, 6, 8}}
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {0, 2, 1}} {
+		build := one(func(f compute.Function, in []compute.Value) (compute.Value, error) {
+			zero, err := f.Constant([]float32{0})
+			if err != nil {
+				return nil, err
+			}
+			var sum compute.Value
+			for _, i := range order {
+				start := []int{0, 1, 3}[i]
+				p, err := f.Pad(in[i], zero, compute.PadAxis{}, compute.PadAxis{Start: start, End: 4 - start - parts[i].dims[1]})
+				if err != nil {
+					return nil, err
+				}
+				if sum == nil {
+					sum = p
+				} else if sum, err = f.Add(sum, p); err != nil {
+					return nil, err
+				}
+			}
+			return sum, nil
+		})
+		exe, bufs := compileBody(t, b, dtypes.Float32, build, parts...)
+		outs, err := exe.Execute(bufs, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, fmt.Sprint(order), read(outs)[0], want, 0)
+		if n := len(exe.(*Executable).thunks); n != 1 && order[1] == 1 {
+			t.Errorf("%v: %d steps, want one concatenation", order, n)
+		}
 	}
 }
 
