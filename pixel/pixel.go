@@ -1,9 +1,9 @@
 // Package pixel is everything that happens to pictures outside of graphs: reading files safely, planes of float32,
 // resampling that equals Pillow's bit for bit, contact sheets, comparison, and writing PNG (with the recipe of the
-// picture inside) and GIF.
+// picture inside) and films (GIF, APNG, WebM, MP4).
 //
 // Start with Image, FromImage and Image.ToImage; decode.go reads files, resample.go and clip.go resize, png.go and
-// codes.go hold what travels inside a PNG.
+// codes.go hold what travels inside a PNG, film.go is what animations have in common.
 //
 // Everything here is a pure function of its arguments: the same picture gives the same bytes.
 package pixel

@@ -127,7 +127,7 @@ func TestMorphResumesToTheSameBytes(t *testing.T) {
 	parts := m.request(t, 2, func(q *Morph) { q.Out = append(q.Out, strings.Replace(q.Out[0], ".webm", ".apng", 1)) })
 	ctx, stop := context.WithCancel(context.Background())
 	_, err := m.Morph(ctx, parts, event.Func(func(e event.Event) {
-		if e.Kind == event.Step && e.Step == 3 {
+		if e.Kind == event.Step && e.Step == 3 && e.Steps == 8 {
 			stop()
 		}
 	}))

@@ -250,6 +250,12 @@ func (m *morpher) measure(ctx context.Context) ([]latent.Frame, error) {
 		return nil, err
 	}
 	m.sink.Emit(event.Event{Kind: event.Notice, Message: "measuring how far the pictures move, to spread the frames evenly (--uniform-t skips this)"})
+	samples := max(8, m.req.Frames/len(pieces))
+	looked := 0
+	look := func() { // a curve takes a look for each of its samples and two for each step that it halves
+		looked++
+		m.sink.Emit(event.Event{Kind: event.Step, Step: looked, Steps: 3 * samples * len(pieces), Message: "measuring", Text: map[string]string{"unit": "step"}})
+	}
 	known := map[latent.Piece]latent.Curve{}
 	var curves []latent.Curve
 	for _, p := range pieces {
@@ -257,7 +263,7 @@ func (m *morpher) measure(ctx context.Context) ([]latent.Frame, error) {
 		c, ok := known[back]
 		if ok {
 			c = c.Reversed()
-		} else if c, err = m.curve(ctx, p, max(8, m.req.Frames/len(pieces))); err != nil {
+		} else if c, err = m.curve(ctx, p, samples, look); err != nil {
 			return nil, err
 		}
 		known[p] = c
@@ -266,7 +272,7 @@ func (m *morpher) measure(ctx context.Context) ([]latent.Frame, error) {
 	return tl.Plan(curves)
 }
 
-func (m *morpher) curve(ctx context.Context, p latent.Piece, samples int) (latent.Curve, error) {
+func (m *morpher) curve(ctx context.Context, p latent.Piece, samples int, look func()) (latent.Curve, error) {
 	return latent.Measure(p.T0, p.T1, samples, samples, func(t, u float64) (float64, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
@@ -279,6 +285,7 @@ func (m *morpher) curve(ctx context.Context, p latent.Piece, samples int) (laten
 		if err != nil {
 			return 0, err
 		}
+		look()
 		return apart(a, b), nil
 	})
 }
