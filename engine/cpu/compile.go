@@ -26,6 +26,7 @@ func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 	for i := range c.at {
 		c.at[i] = -1
 	}
+	pass.Biases(g)
 	c.units = pass.Partition(g)
 	c.makeSlots()
 	programs := make([]*program, len(c.units))

@@ -76,15 +76,40 @@ func makeConv(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 		return make.get(n.Shape.DType)(v, dst, x, w), v.flops(), nil
 	}
 	if n.In[0].Size() == 0 || n.In[1].Size() == 0 {
-		return func(f *frame) { clear(f.slots[dst]) }, 0, nil
+		return withBias(func(f *frame) { clear(f.slots[dst]) }, dst, c.bias(n)), 0, nil
 	}
 	if v.groups == 1 && v.x.b == 1 && v.x.c != 1 {
-		return newKernelGradient(c.b.set, v).thunk(dst, x, w), v.flops(), nil
+		return withBias(newKernelGradient(c.b.set, v).thunk(dst, x, w), dst, c.bias(n)), v.flops(), nil
 	}
 	if p := newPlain(c.b.set, v); p != nil {
-		return p.thunk(dst, x, w), v.flops(), nil
+		return p.thunk(dst, x, w, c.bias(n)), v.flops(), nil
 	}
-	return newForward(c.b.set, v).thunk(dst, x, w), v.flops(), nil
+	return withBias(newForward(c.b.set, v).thunk(dst, x, w), dst, c.bias(n)), v.flops(), nil
+}
+
+// bias is the slot of the row that is added to every pixel or row of a result, or -1 (pass.Biases).
+func (c *compiler) bias(n *ir.Node) int {
+	if len(n.In) < 3 {
+		return -1
+	}
+	return c.slot(n.In[2])
+}
+
+// withBias adds the bias after run.
+func withBias(run func(f *frame), dst, bias int) func(f *frame) {
+	if bias < 0 {
+		return run
+	}
+	return func(f *frame) {
+		run(f)
+		y, row := view[float32](f.slots[dst]), view[float32](f.slots[bias])
+		n := len(row)
+		f.b.pool.Run(len(y)/n, rowGrain(n), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				f.b.set.AddInto(y[i*n:(i+1)*n], row)
+			}
+		})
+	}
 }
 
 // convLoops computes any type with plain loops.

@@ -40,9 +40,13 @@ func (v *conv) shape() kernel.ConvShape {
 		StrideH: v.stride[0], StrideW: v.stride[1], DilH: v.dilate[0], DilW: v.dilate[1], PadTop: v.pad[0], PadLeft: v.pad[1]}
 }
 
-func (p *plain) thunk(dst, x, w int) func(f *frame) {
+func (p *plain) thunk(dst, x, w, bias int) func(f *frame) {
 	return func(f *frame) {
-		p.run(f, view[float32](f.slots[dst]), view[float32](f.slots[x]), view[float32](f.slots[w]), nil, f.inputs[w])
+		var row []float32
+		if bias >= 0 {
+			row = view[float32](f.slots[bias])
+		}
+		p.run(f, view[float32](f.slots[dst]), view[float32](f.slots[x]), view[float32](f.slots[w]), row, f.inputs[w])
 	}
 }
 

@@ -16,6 +16,7 @@ type dot struct {
 	a, b    matrix
 	m, k, n int
 	key     string // of the packed B
+	acc     bool   // add to what C holds: the bias
 }
 
 // matrix is an operand as rows and columns. When the axes cannot be joined to two strides, it is copied first.
@@ -92,7 +93,14 @@ func makeDot(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 			d.a.copied = newMove([]int{d.m, d.k}, []int{d.k, 1}, []int{d.a.rowStride, d.a.colStride}, 0, 0)
 			d.a.rowStride, d.a.colStride = d.k, 1
 		}
-		return func(f *frame) { d.run(f, f.slots[dst], f.slots[left], f.slots[right], f.inputs[right]) }, work, nil
+		bias := c.bias(n)
+		d.acc = bias >= 0
+		return func(f *frame) {
+			if d.acc {
+				fillRows(f, view[float32](f.slots[dst]), view[float32](f.slots[bias]))
+			}
+			d.run(f, f.slots[dst], f.slots[left], f.slots[right], f.inputs[right])
+		}, work, nil
 	}
 	make := byType[func(d *dot, dst, left, right int) func(f *frame)]{nil, dotLoops[float64], dotLoops[int8], dotLoops[int16], dotLoops[int32],
 		dotLoops[int64], dotLoops[uint8], dotLoops[uint16], dotLoops[uint32], dotLoops[uint64]}
@@ -103,7 +111,9 @@ func makeDot(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 func (d *dot) run(f *frame, dst, left, right []byte, weights *Buffer) {
 	c, a, b := view[float32](dst), view[float32](left), view[float32](right)
 	if d.k == 0 {
-		clear(dst)
+		if !d.acc {
+			clear(dst)
+		}
 		return
 	}
 	batches := d.batch.size()
@@ -141,6 +151,12 @@ func (d *dot) run(f *frame, dst, left, right []byte, weights *Buffer) {
 	}
 }
 
+// fillRows fills y with copies of row.
+func fillRows(f *frame, y, row []float32) {
+	n := len(row)
+	f.b.pool.Run(len(y)/n, rowGrain(n), func(lo, hi int) { repeat(y[lo*n:hi*n], row) })
+}
+
 // copySpace is memory for a copied operand.
 type copySpace struct{ mem []byte }
 
@@ -176,7 +192,7 @@ func (w *dotSpace) free(f *frame) {
 	w.bCopy.free(f)
 }
 
-// inner runs a move in the caller's goroutine or on the pool.
+// copyMatrix copies an operand to its rows and columns.
 func copyMatrix(f *frame, m *move, dst, src []float32) {
 	runMove(f, m, view[uint32](bytesOf(dst)), view[uint32](bytesOf(src)))
 }
@@ -224,11 +240,11 @@ func (d *dot) product(f *frame, w *dotSpace, c, a []float32, parallel bool) {
 // block computes rows r0..r1 and columns c0..c1 of C; c0 is a multiple of the panel width.
 func (d *dot) block(set *kernel.Set, c, a, packed []float32, r0, r1, c0, c1 int) {
 	if d.a.colStride == 1 {
-		set.Gemm(c[r0*d.n+c0:], d.n, a[r0*d.a.rowStride:], d.a.rowStride, packed[c0*d.k:], r1-r0, d.k, c1-c0, false)
+		set.Gemm(c[r0*d.n+c0:], d.n, a[r0*d.a.rowStride:], d.a.rowStride, packed[c0*d.k:], r1-r0, d.k, c1-c0, d.acc)
 		return
 	}
 	set.GemmTrans(&kernel.TransGemm{C: c[r0*d.n+c0:], LDC: d.n, A: a[r0:], LDA: d.a.colStride, Runs: []int{0}, KC: d.k,
-		Packed: packed[c0*d.k:], M: r1 - r0, N: c1 - c0})
+		Packed: packed[c0*d.k:], M: r1 - r0, N: c1 - c0, Acc: d.acc})
 }
 
 // grid cuts the result of a product into blocks for workers. It changes no bit of the result.
