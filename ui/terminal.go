@@ -33,6 +33,8 @@ type Terminal struct {
 	drawn   time.Time // when the status line was drawn last
 	status  bool      // the status line is on the screen
 	rows    int       // rows of the picture above the status line
+	pin     string    // text that is kept between messages and status line
+	pinned  int       // its lines on the screen
 	tenth   int       // of the work, that was last written as a line
 	began   time.Time
 	started bool
@@ -101,6 +103,26 @@ func (t *Terminal) Close() {
 	t.finish()
 }
 
+// Pin keeps lines of text, each with a line break at its end, right above the status line while messages scroll by
+// above, until it is called again or the work is done, which leaves them there. Without a screen they are written at
+// once. The text may hold escape sequences for colours: it must be the program's own.
+func (t *Terminal) Pin(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.opts.Quiet:
+	case t.opts.Screen.TTY:
+		status := t.status
+		t.clear()
+		t.pin = text
+		if status {
+			t.draw()
+		}
+	default:
+		fmt.Fprint(t.w, text)
+	}
+}
+
 func (t *Terminal) step(e event.Event) {
 	now := t.opts.Now()
 	t.meter.update(e, now)
@@ -130,28 +152,36 @@ func tenths(e event.Event) int {
 	return n
 }
 
-// draw replaces the status line. The cursor stays in it.
+// draw replaces the status line, and shows what is pinned above it. The cursor stays in it.
 func (t *Terminal) draw() {
+	if t.pin != "" && t.pinned == 0 {
+		fmt.Fprint(t.w, "\r\x1b[K", t.pin)
+		t.pinned = strings.Count(t.pin, "\n")
+	}
 	fmt.Fprint(t.w, "\r", t.meter.line(t.opts.Screen.Columns-1), "\x1b[K")
 	t.status = true
 }
 
-// clear takes the status line off the screen.
+// clear takes the status line and what is pinned off the screen.
 func (t *Terminal) clear() {
 	if t.status {
 		fmt.Fprint(t.w, "\r\x1b[K")
 		t.status = false
 	}
+	if t.pinned > 0 {
+		fmt.Fprintf(t.w, "\x1b[%dA\x1b[J", t.pinned)
+		t.pinned = 0
+	}
 }
 
-// finish keeps the status line and goes below it.
+// finish keeps the status line and what is pinned, and goes below them.
 func (t *Terminal) finish() {
 	if t.status {
 		t.draw()
 		fmt.Fprintln(t.w)
 		t.status = false
 	}
-	t.rows = 0
+	t.rows, t.pin, t.pinned = 0, "", 0
 }
 
 // say writes a line above the status line, or below it if its work is done. A picture above scrolls away with it.

@@ -263,3 +263,38 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func TestPinnedTextStaysAboveTheStatus(t *testing.T) {
+	var b bytes.Buffer
+	c := &clock{t: time.Unix(1, 0)}
+	term := NewTerminal(&b, Options{Now: c.now, Screen: Screen{TTY: true, Columns: 30, Rows: 24}})
+	step := func(i int) {
+		c.advance(time.Second)
+		term.Emit(event.Event{Kind: event.Scalars, Step: i, Steps: 2, Loss: 1})
+	}
+	term.Pin("one\ntwo\n") // shown with the first status line
+	step(1)
+	term.Emit(event.Event{Kind: event.Notice, Message: "hm"})
+	term.Pin("three\n")
+	step(2)
+	term.Close()
+	step(1) // other work has nothing pinned
+	term.Close()
+	const end, up2 = "\x1b[K", "\x1b[2A\x1b[J"
+	want := "\r" + end + "one\ntwo\n" + "\r━━━━───── 1/2  loss 1.0000" + end +
+		"\r" + end + up2 + "note: hm\n" + "\r" + end + "one\ntwo\n" + "\r━━━━───── 1/2  loss 1.0000" + end +
+		"\r" + end + up2 + "\r" + end + "three\n" + "\r━━━━───── 1/2  loss 1.0000" + end
+	if got := b.String(); !strings.HasPrefix(got, want) {
+		t.Fatalf("got\n%q\nwant\n%q", got, want)
+	}
+	if got := b.String()[len(want):]; strings.Contains(got, "three") || strings.Contains(got, "\x1b[1A") || strings.Count(got, "\n") != 2 {
+		t.Errorf("after the end of the work: %q", got)
+	}
+
+	b.Reset()
+	NewTerminal(&b, Options{Now: c.now}).Pin("chart\n")
+	NewTerminal(&b, Options{Now: c.now, Quiet: true}).Pin("chart\n")
+	if b.String() != "chart\n" {
+		t.Errorf("without a screen, loud and quiet: %q", b.String())
+	}
+}
