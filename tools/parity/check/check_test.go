@@ -6,11 +6,6 @@ import (
 	"testing"
 )
 
-// unchecked are the kinds of fixtures that are here for another reason than their model.
-var unchecked = map[string]string{
-	"discriminator": "the weight readers need its file from before PyTorch 1.6; the model comes with its training",
-}
-
 // TestFixtures runs every fixture of the repository and fails on any tensor that is off, and on a kind of fixture that
 // nothing checks.
 func TestFixtures(t *testing.T) {
@@ -26,16 +21,6 @@ func TestFixtures(t *testing.T) {
 		}
 		ran++
 		t.Run(e.Name(), func(t *testing.T) {
-			kind, known, err := Kind(filepath.Join(root, e.Name()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if why, ok := unchecked[kind]; ok {
-				if known {
-					t.Errorf("there is a checker for %s now: take it off the list", kind)
-				}
-				t.Skip(why)
-			}
 			results, err := Run(filepath.Join(root, e.Name()))
 			if err != nil {
 				t.Error(err)
