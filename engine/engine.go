@@ -28,7 +28,8 @@ type Options struct {
 
 // Engine runs graphs on one backend. It is safe for concurrent use.
 type Engine struct {
-	backend *cpu.Backend
+	backend   *cpu.Backend
+	profiling sync.Mutex // held by a run whose operations are measured
 }
 
 // Tensors are values by name: the weights of a model, or the whole state of a training.
@@ -111,7 +112,7 @@ func (p *Program) Run(vars Tensors, in ...*tensors.Tensor) ([]*tensors.Tensor, e
 		args = append(args, t)
 	}
 	var outs []*tensors.Tensor
-	if err := Try(func() { outs = c.g.Run(args...) }); err != nil {
+	if err := p.e.timed(p.name, false, func() error { return Try(func() { outs = c.g.Run(args...) }) }); err != nil {
 		return nil, fmt.Errorf("engine: run %s: %w", p.name, err)
 	}
 	n := len(outs) - len(c.updates)
@@ -151,7 +152,9 @@ func (p *Program) compile(in []*tensors.Tensor) (*compiled, error) {
 		p.compiled[key] = c
 	}
 	p.mu.Unlock()
-	c.once.Do(func() { c.err = Try(func() { p.trace(c, ins) }) })
+	c.once.Do(func() {
+		c.err = p.e.timed(p.name, true, func() error { return Try(func() { p.trace(c, ins) }) })
+	})
 	return c, c.err
 }
 
