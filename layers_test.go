@@ -35,6 +35,7 @@ var laws = []law{
 	{pkg: "clip", forbid: []string{"vqgan", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "vqgan", forbid: []string{"clip", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "gan", forbid: []string{"clip", "vqgan", "run", "train", "paint"}, why: "model families do not know each other"},
+	{pkg: "prior", forbid: []string{"clip", "vqgan", "gan", "run", "train", "paint", "pixel"}, why: "a prior knows codes and tokens; pictures and words are other families' business"},
 	{pkg: "course", forbid: []string{"run", "ui", "cmd/smalti", "net/http"}, why: "a comparison of trainings is shown by others"},
 	{pkg: "nn", forbid: []string{"clip", "vqgan", "gan", "weights", "os"}, why: "blocks know no model and no file"},
 	{pkg: "gx", forbid: []string{"clip", "vqgan", "engine", "nn"}, why: "gx is below everything that has a graph"},
