@@ -28,6 +28,7 @@ const (
 	cUnary         code = iota // dst = op a
 	cBinary                    // dst = a op b
 	cBinaryScalar              // dst = a op scalar b, or scalar b op a
+	cBinaryRows                // the same, with a scalar for each row: b is a leaf
 	cFMA                       // dst = a*b + c
 	cFMAScalar                 // dst = a*scalar b + c
 	cAffine                    // dst = a*scalar b + scalar c
@@ -103,10 +104,10 @@ var compareOps = map[compute.OpType]kernel.Op{
 var swapped = map[kernel.Op]kernel.Op{kernel.Eq: kernel.Eq, kernel.Ne: kernel.Ne, kernel.Lt: kernel.Gt, kernel.Le: kernel.Ge,
 	kernel.Gt: kernel.Lt, kernel.Ge: kernel.Le}
 
-// operand is a value as an instruction sees it: a tile or a scalar.
+// operand is a value as an instruction sees it: a tile, a scalar, or a leaf with a scalar for each row of the tile.
 type operand struct {
-	scalar bool
-	index  int
+	scalar, rows bool
+	index        int
 }
 
 // assembler builds a program.
@@ -120,6 +121,7 @@ type assembler struct {
 	leafOf  map[string]operand
 	consts  map[float32]int
 	splatOf map[int]int
+	spreads map[int]int
 	done    map[*ir.Node]bool // nodes that became part of another's instruction
 }
 
@@ -127,7 +129,7 @@ type assembler struct {
 func newProgram(c *compiler, u *pass.Unit) *program {
 	p := &program{size: u.Nodes[0].Size(), unit: u, aliases: map[*ir.Node][]int{}}
 	a := &assembler{program: p, c: c, inside: map[*ir.Node]bool{}, uses: map[*ir.Node]int{}, stored: map[*ir.Node]bool{},
-		value: map[*ir.Node]int{}, leafOf: map[string]operand{}, consts: map[float32]int{}, splatOf: map[int]int{}, done: map[*ir.Node]bool{}}
+		value: map[*ir.Node]int{}, leafOf: map[string]operand{}, consts: map[float32]int{}, splatOf: map[int]int{}, spreads: map[int]int{}, done: map[*ir.Node]bool{}}
 	for _, n := range u.Nodes {
 		a.inside[n] = true
 	}
@@ -174,6 +176,8 @@ func (a *assembler) tiling(u *pass.Unit) {
 		case l.mode == modeScalar:
 			l.value = a.scalars
 			a.scalars++
+		case l.mode == modeRows:
+			l.value = -1
 		case l.isBool:
 			l.value = a.newBool()
 		default:
@@ -200,12 +204,19 @@ func (a *assembler) get(n *ir.Node, i int) operand {
 	if a.inside[v.Node] {
 		return operand{index: a.value[v.Node]}
 	}
-	l := a.leaves[a.leafOf[leafKey(v)].index]
+	at := a.leafOf[leafKey(v)].index
+	l := a.leaves[at]
+	if l.mode == modeRows {
+		return operand{rows: true, index: at}
+	}
 	return operand{scalar: l.mode == modeScalar, index: l.value}
 }
 
-// tile returns an operand as a tile, through a splat register if it is a scalar.
+// tile returns an operand as a tile: a scalar through a splat register, scalars of rows gathered.
 func (a *assembler) tile(o operand) int {
+	if o.rows {
+		return a.spread(o.index)
+	}
 	if !o.scalar {
 		return o.index
 	}
@@ -216,6 +227,18 @@ func (a *assembler) tile(o operand) int {
 	a.splatOf[o.index] = v
 	a.splats = append(a.splats, splat{v, o.index})
 	return v
+}
+
+// spread returns the tile in which each row holds its scalar of a leaf.
+func (a *assembler) spread(at int) int {
+	if v, ok := a.spreads[at]; ok {
+		return v
+	}
+	l := *a.leaves[at]
+	l.mode, l.value = modeGather, a.newFloat()
+	a.leaves = append(a.leaves, &l)
+	a.spreads[at] = l.value
+	return l.value
 }
 
 // constant returns the scalar of a number.
@@ -287,9 +310,13 @@ func (a *assembler) arithmetic(op kernel.Op, x, y operand) instr {
 	case y.scalar:
 		return instr{code: cBinaryScalar, op: op, a: a.tile(x), b: y.index}
 	case x.scalar:
-		return instr{code: cBinaryScalar, op: op, a: y.index, b: x.index, reversed: true}
+		return instr{code: cBinaryScalar, op: op, a: a.tile(y), b: x.index, reversed: true}
+	case y.rows && !x.rows:
+		return instr{code: cBinaryRows, op: op, a: x.index, b: y.index}
+	case x.rows && !y.rows:
+		return instr{code: cBinaryRows, op: op, a: y.index, b: x.index, reversed: true}
 	}
-	return instr{code: cBinary, op: op, a: x.index, b: y.index}
+	return instr{code: cBinary, op: op, a: a.tile(x), b: a.tile(y)}
 }
 
 func (a *assembler) compare(n *ir.Node) instr {
@@ -298,15 +325,15 @@ func (a *assembler) compare(n *ir.Node) instr {
 	case y.scalar:
 		return instr{code: cCompareScalar, op: op, a: a.tile(x), b: y.index}
 	case x.scalar:
-		return instr{code: cCompareScalar, op: swapped[op], a: y.index, b: x.index}
+		return instr{code: cCompareScalar, op: swapped[op], a: a.tile(y), b: x.index}
 	}
-	return instr{code: cCompare, op: op, a: x.index, b: y.index}
+	return instr{code: cCompare, op: op, a: a.tile(x), b: a.tile(y)}
 }
 
 // reads calls f with the float and bool values that an instruction reads.
 func (in *instr) reads(float, boolean func(v int)) {
 	switch in.code {
-	case cUnary, cBinaryScalar, cAffine, cCompareScalar:
+	case cUnary, cBinaryScalar, cBinaryRows, cAffine, cCompareScalar:
 		float(in.a)
 	case cBinary, cCompare:
 		float(in.a)
@@ -383,7 +410,7 @@ func (a *assembler) allocate() {
 	}
 	for _, l := range p.leaves {
 		switch {
-		case l.mode == modeScalar:
+		case l.mode == modeScalar || l.mode == modeRows:
 		case l.mode == modeDirect && l.isBool:
 			p.boolRegs[l.value] = -1
 		case l.mode == modeDirect:

@@ -14,6 +14,13 @@ type tileState struct {
 	scalars []float32
 	regs    []float32
 	boolBuf []bool
+	rows    [][]float32 // by leaf, for those that have a number for each row
+	n       int         // length of the tile that the registers are cut to
+
+	mem     [][]float32 // by leaf
+	boolMem [][]bool
+	out     [][]float32 // by result
+	outBool [][]bool
 
 	laid   []int    // by leaf: base of the pattern that is laid out, or -1
 	filled []uint32 // by splat: bits of the scalar that fills it
@@ -38,13 +45,19 @@ func (p *program) state() *tileState {
 	return &tileState{
 		floats: make([][]float32, p.floats), bools: make([][]bool, p.bools), scalars: make([]float32, p.scalars),
 		regs: view[float32](allocate(4 * n * p.numRegs)), boolBuf: view[bool](allocate(n * p.numBoolRegs)),
+		rows: make([][]float32, len(p.leaves)), mem: make([][]float32, len(p.leaves)), boolMem: make([][]bool, len(p.leaves)),
+		out: make([][]float32, len(p.outs)), outBool: make([][]bool, len(p.outs)),
 		laid: make([]int, len(p.leaves)), filled: make([]uint32, len(p.splats)), valid: make([]bool, len(p.splats)),
 	}
 }
 
 func (p *program) release(s *tileState) {
-	clear(s.floats)
-	clear(s.bools)
+	for _, x := range [][][]float32{s.floats, s.rows, s.mem, s.out} {
+		clear(x)
+	}
+	for _, x := range [][][]bool{s.bools, s.boolMem, s.outBool} {
+		clear(x)
+	}
 	p.scratch.mu.Lock()
 	p.scratch.free = append(p.scratch.free, s)
 	p.scratch.mu.Unlock()
@@ -61,12 +74,9 @@ func (p *program) thunk(c *compiler) thunk {
 	return thunk{name: "Cluster", unit: "Cluster " + p.String(), work: float64(p.size * len(p.instrs)), run: func(f *frame) {
 		f.b.pool.Run(p.tiles.count, grain, func(lo, hi int) {
 			s := p.state()
-			for i := range s.laid {
-				s.laid[i] = -1
-			}
-			clear(s.valid)
+			p.begin(s, f, outs)
 			for t := lo; t < hi; t++ {
-				p.bind(s, f, outs, t)
+				p.bind(s, t)
 				p.run(f.b.set, s)
 			}
 			p.release(s)
@@ -74,37 +84,68 @@ func (p *program) thunk(c *compiler) thunk {
 	}}
 }
 
-// bind points the values of a state at tile t.
-func (p *program) bind(s *tileState, f *frame, outs []int, t int) {
-	off, n := p.tiles.tile(t)
-	width := (p.tiles.length + 15) &^ 15
-	for v, r := range p.regs {
-		if r >= 0 {
-			s.floats[v] = s.regs[r*width:][:n]
+// begin points a state at the memory of a run.
+func (p *program) begin(s *tileState, f *frame, outs []int) {
+	for i, l := range p.leaves {
+		s.laid[i] = -1
+		switch {
+		case l.slot < 0:
+			s.scalars[l.value] = l.number
+		case l.isBool:
+			s.boolMem[i] = view[bool](f.slots[l.slot])
+		default:
+			s.mem[i] = view[float32](f.slots[l.slot])
+			if l.mode == modeScalar && l.outer == 0 {
+				s.scalars[l.value] = s.mem[i][0]
+			}
 		}
 	}
-	for v, r := range p.boolRegs {
-		if r >= 0 {
-			s.bools[v] = s.boolBuf[r*width:][:n]
+	for i, o := range p.outs {
+		if o.isBool {
+			s.outBool[i] = view[bool](f.slots[outs[i]])
+		} else {
+			s.out[i] = view[float32](f.slots[outs[i]])
+		}
+	}
+	clear(s.valid)
+	s.n = -1
+}
+
+// bind points the values of a state at tile t.
+func (p *program) bind(s *tileState, t int) {
+	off, n := p.tiles.tile(t)
+	width := (p.tiles.length + 15) &^ 15
+	if n != s.n {
+		s.n = n
+		for v, r := range p.regs {
+			if r >= 0 {
+				s.floats[v] = s.regs[r*width:][:n]
+			}
+		}
+		for v, r := range p.boolRegs {
+			if r >= 0 {
+				s.bools[v] = s.boolBuf[r*width:][:n]
+			}
 		}
 	}
 	for i, l := range p.leaves {
 		switch {
-		case l.slot < 0:
-			s.scalars[l.value] = l.number
 		case l.mode == modeScalar:
-			s.scalars[l.value] = view[float32](f.slots[l.slot])[l.base(off/l.block)]
+			if l.outer > 0 {
+				s.scalars[l.value] = s.mem[i][l.base(off/l.block)]
+			}
+		case l.mode == modeRows:
+			s.rows[i] = s.mem[i][off/l.block:][:n/l.block]
 		case l.isBool:
-			s.bools[l.value] = bindLeaf(l, s.bools[l.value], view[bool](f.slots[l.slot]), off, n, &s.laid[i], s.boolBuf, p.boolRegs[l.value]*width, p.tiles.length)
+			s.bools[l.value] = bindLeaf(l, s.bools[l.value], s.boolMem[i], off, n, &s.laid[i], s.boolBuf, p.boolRegs[l.value]*width, p.tiles.length)
 		default:
-			s.floats[l.value] = bindLeaf(l, s.floats[l.value], view[float32](f.slots[l.slot]), off, n, &s.laid[i], s.regs, p.regs[l.value]*width, p.tiles.length)
+			s.floats[l.value] = bindLeaf(l, s.floats[l.value], s.mem[i], off, n, &s.laid[i], s.regs, p.regs[l.value]*width, p.tiles.length)
 		}
 	}
 	for i, x := range p.splats {
-		bits := math.Float32bits(s.scalars[x.scalar])
-		if !s.valid[i] || s.filled[i] != bits {
+		v := s.scalars[x.scalar]
+		if bits := math.Float32bits(v); !s.valid[i] || s.filled[i] != bits {
 			full := s.regs[p.regs[x.value]*width:][:p.tiles.length]
-			v := s.scalars[x.scalar]
 			for j := range full {
 				full[j] = v
 			}
@@ -113,9 +154,9 @@ func (p *program) bind(s *tileState, f *frame, outs []int, t int) {
 	}
 	for i, o := range p.outs {
 		if o.isBool {
-			s.bools[o.value] = view[bool](f.slots[outs[i]])[off : off+n]
+			s.bools[o.value] = s.outBool[i][off : off+n]
 		} else {
-			s.floats[o.value] = view[float32](f.slots[outs[i]])[off : off+n]
+			s.floats[o.value] = s.out[i][off : off+n]
 		}
 	}
 }
@@ -124,10 +165,13 @@ func (p *program) bind(s *tileState, f *frame, outs []int, t int) {
 func bindLeaf[T any](l *leaf, reg, mem []T, off, n int, laid *int, buf []T, at, length int) []T {
 	switch l.mode {
 	case modeDirect:
-		from := l.base(off/l.block) + off%l.period
+		from := off
+		if off >= l.period || l.outer > 0 {
+			from = l.start(off) + off%l.period
+		}
 		return mem[from : from+n]
 	case modePattern:
-		if base := l.base(off / l.block); *laid != base {
+		if base := l.start(off); *laid != base {
 			repeat(buf[at:at+length], mem[base:base+l.period])
 			*laid = base
 		}
@@ -148,6 +192,12 @@ func (p *program) run(k *kernel.Set, s *tileState) {
 			k.Binary(in.op, s.floats[in.dst], s.floats[in.a], s.floats[in.b])
 		case cBinaryScalar:
 			k.BinaryScalar(in.op, s.floats[in.dst], s.floats[in.a], s.scalars[in.b], in.reversed)
+		case cBinaryRows:
+			width := p.leaves[in.b].block
+			dst, x := s.floats[in.dst], s.floats[in.a]
+			for r, y := range s.rows[in.b] {
+				k.BinaryScalar(in.op, dst[r*width:(r+1)*width], x[r*width:(r+1)*width], y, in.reversed)
+			}
 		case cFMA:
 			k.FMA(s.floats[in.dst], s.floats[in.a], s.floats[in.b], s.floats[in.c])
 		case cFMAScalar:

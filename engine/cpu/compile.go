@@ -22,11 +22,11 @@ type compiler struct {
 }
 
 func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
+	pass.Biases(g)
 	c := &compiler{b: b, g: g, e: &Executable{backend: b, name: name, params: g.Params, outputs: g.Outputs}, at: make([]int, len(g.Nodes))}
 	for i := range c.at {
 		c.at[i] = -1
 	}
-	pass.Biases(g)
 	c.units = pass.Partition(g)
 	c.makeSlots()
 	programs := make([]*program, len(c.units))

@@ -258,9 +258,23 @@ func reduceFloats(f *frame, op compute.OpType, dst, src []float32, r reduction) 
 	f.b.memory.put(mem)
 }
 
-// foldRows combines the rows of x, each as long as acc, in order.
+// foldRows combines the rows of x, each as long as acc. Short rows are taken several at a time, as one longer row, whose
+// parts are combined in the end; how many depends on their length only.
 func foldRows(k *kernel.Set, op kernel.Op, acc, x []float32) {
+	const width = 256
 	n := len(acc)
+	if m := width / n; m > 1 && len(x) >= 2*m*n {
+		wide := make([]float32, m*n)
+		whole := len(x) / (m * n) * (m * n)
+		foldRows(k, op, wide, x[:whole])
+		copy(acc, wide)
+		for _, part := range [][]float32{wide[n:], x[whole:]} {
+			for ; len(part) > 0; part = part[n:] {
+				k.Binary(op, acc, acc, part[:n])
+			}
+		}
+		return
+	}
 	copy(acc, x[:n])
 	for x = x[n:]; len(x) > 0; x = x[n:] {
 		k.Binary(op, acc, acc, x[:n])

@@ -14,6 +14,7 @@ const (
 	modeScalar              // one number for the whole tile
 	modePattern             // the tile repeats a short row, which is laid out once
 	modeGather              // the tile is collected element by element or run by run
+	modeRows                // one number for each row of the tile, a slice of the operand's memory
 )
 
 // leaf is an operand of a cluster. Element i of the cluster reads
@@ -74,6 +75,14 @@ func (l *leaf) base(block int) int {
 	return off
 }
 
+// start is the base of the block that holds element off.
+func (l *leaf) start(off int) int {
+	if l.outer == 0 {
+		return 0
+	}
+	return l.base(off / l.block)
+}
+
 // tiling cuts a cluster's elements into segments of equal length and these into tiles, the last of which may be shorter.
 type tiling struct {
 	segment, length, perSegment, count int
@@ -109,6 +118,11 @@ func chooseTiles(size int, leaves []*leaf) tiling {
 			}
 		}
 	}
+	for _, l := range leaves { // rows of a tile that have a number each are whole
+		if l.hasRows() && l.block < segment && segment%l.block == 0 && l.block%unit == 0 && l.block <= tileLength {
+			unit = l.block
+		}
+	}
 	length := min(segment, tileLength/unit*unit)
 	for _, l := range leaves {
 		l.choose(segment, unit, length)
@@ -117,8 +131,20 @@ func chooseTiles(size int, leaves []*leaf) tiling {
 	return tiling{segment: segment, length: length, perSegment: per, count: size / segment * per}
 }
 
+// shortRow is the length below which a row is not worth an instruction of its own.
+const shortRow = 16
+
+// hasRows reports whether the operand is one number for each of many rows, all in order: [n,h,w,1] and the like.
+func (l *leaf) hasRows() bool {
+	return l.regular && !l.isBool && l.period == 1 && l.outer == 1 && l.strides[0] == 1 && l.block >= shortRow
+}
+
 func (l *leaf) choose(segment, unit, length int) {
 	l.mode = modeGather
+	if l.hasRows() && l.block < segment && unit%l.block == 0 {
+		l.mode = modeRows
+		return
+	}
 	if !l.regular || l.block%segment != 0 {
 		return
 	}

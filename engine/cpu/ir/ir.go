@@ -21,7 +21,7 @@ const (
 	OpRNGBits
 )
 
-// Node is one operation and its result. Nodes are immutable and belong to one Graph.
+// Node is one operation and its result. It belongs to one Graph; only passes change it.
 type Node struct {
 	ID    int // position in Graph.Nodes: inputs have smaller ones
 	Op    compute.OpType
