@@ -49,6 +49,7 @@ var laws = []law{
 	{pkg: "track/curve", forbid: []string{"os", "track", "event"}, why: "drawing knows no runs and no files"},
 	{pkg: "track/wandb", forbid: []string{"os", "track"}, why: "formats and single requests; keeping and retrying is track's"},
 	{pkg: "track/tfevents", forbid: []string{"os", "track"}, why: "a format; keeping and retrying is track's"},
+	{pkg: "bench", forbid: []string{"run", "ui", "store", "weights", "spec", "cmd/smalti", "net/http"}, why: "measuring needs no terminal and no models on disk"},
 	{pkg: "golden", forbid: []string{"clip", "vqgan", "run"}, why: "the oracle does not know what it judges"},
 }
 
@@ -56,7 +57,10 @@ var laws = []law{
 var onlyFrom = map[string][]string{
 	"golden":                             {"tools/parity", "tools/parity/check"},
 	"store/builtin":                      {"cmd/smalti"},
+	"bench":                              {"cmd/smalti"},
 	"engine/cpu":                         {"engine"},
+	"engine/cpu/kernel":                  {"engine/cpu", "bench"},
+	"engine/cpu/pool":                    {"engine/cpu", "bench"},
 	"github.com/gomlx/compute/gobackend": {"engine/cpu"},
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image/png"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,67 +25,96 @@ type trainOptions struct {
 	data, out, config, resume, initFrom string
 	sets                                []string
 	budget                              time.Duration
+
+	name               string
+	tags               []string
+	tensorBoard, wandb bool
+	chart              bool
 }
 
-func (o *trainOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.data, "data", "", "pack by name or folder; default: "+defaultPack+"; \"shapes\" needs no files")
+func (o *trainOptions) addFlags(f *pflag.FlagSet, pack string) {
+	f.StringVar(&o.data, "data", "", "data by name or folder; default: "+pack)
 	f.StringVarP(&o.out, "out", "o", "", "run folder to make")
 	f.StringVar(&o.config, "config", "", "JSON `FILE` with settings to change; see train.json of a run")
 	f.StringVar(&o.resume, "resume", "", "go on with the run in folder `RUN`")
 	f.StringVar(&o.initFrom, "init-from", "", "start from the weights in `FILE`, with fresh moments")
 	f.DurationVar(&o.budget, "for", 0, "stop and save after this time, for example 90m")
 	f.StringArrayVar(&o.sets, "set", nil, "change one setting, `key=value`, for example train.steps=5000; may be given again")
+	f.StringVar(&o.name, "name", "", "name of the run in lists and plots; default: its folder's")
+	f.StringArrayVar(&o.tags, "tag", nil, "word to find the run by; may be given again")
+	f.BoolVar(&o.tensorBoard, "tensorboard", false, "write TensorBoard's event files into RUN/tensorboard")
+	f.BoolVar(&o.wandb, "wandb", false, "keep the run for Weights & Biases: offline in RUN/wandb, online if WANDB_API_KEY is set")
+	f.BoolVar(&o.chart, "chart", false, "draw the loss above the progress line; in a log, at every evaluation")
 }
 
 const defaultPack = "emoji"
 
-func (a *app) newTrain() *cobra.Command {
-	return group("train", "Train models on your own pictures or on open packs",
-		newTraining(a, "clip", "Train a CLIP on captioned pictures", train.DefaultClip, train.RunClip),
-		newTraining(a, "vqgan", "Train a VQGAN on pictures", train.DefaultVQGAN, train.RunVQGAN))
+// recipe is a model that can be trained. C is its configuration, all of which is in train.json; train's settings are
+// found by its method Settings, and what it refuses by Validate.
+type recipe[C any] struct {
+	name, short string
+	pack        string // data if none are named
+	small       string // data of the example that needs little
+	defaults    func() C
+	run         func(context.Context, C, event.Sink, train.Options) (train.Result, error)
 }
 
-// newTraining builds the verb of one recipe. C is its configuration.
-func newTraining[C any](a *app, name, short string, defaults func() C, runIt func(context.Context, C, event.Sink, train.Options) (train.Result, error)) *cobra.Command {
+func (a *app) newTrain() *cobra.Command {
+	return group("train", "Train models on your own pictures or on open packs",
+		newTraining(a, recipe[train.ClipConfig]{"clip", "Train a CLIP on captioned pictures", defaultPack, train.ShapesData, train.DefaultClip, train.RunClip}),
+		newTraining(a, recipe[train.VQGANConfig]{"vqgan", "Train a VQGAN on pictures", defaultPack, train.ShapesData, train.DefaultVQGAN, train.RunVQGAN}),
+	)
+}
+
+// newTraining builds the verb of one recipe.
+func newTraining[C any](a *app, r recipe[C]) *cobra.Command {
 	var o trainOptions
 	cmd := &cobra.Command{
-		Use: name, Short: short, Args: exactly(0),
-		Long: short + `. Every setting is in train.json of the run folder; --config and --set change them. A run that is stopped
-(Ctrl-C, --for, a crash) goes on with --resume and ends with the same bytes as one that was never stopped.`,
-		Example: fmt.Sprintf(`  smalti train %[1]s --data emoji --out runs/%[1]s --for 60m
-  smalti train %[1]s --resume runs/%[1]s
-  smalti train %[1]s --data shapes --out try --set train.steps=200`, name),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runTraining(cmd.Context(), a, name, &o, defaults, runIt)
-		},
+		Use: r.name, Short: r.short, Args: exactly(0),
+		Long: r.short + `. Every setting is in train.json of the run folder; --config and --set change them. A run that is stopped
+(Ctrl-C, --for, a crash) goes on with --resume and ends with the same bytes as one that was never stopped. Its numbers,
+samples and log are kept in the folder: see smalti runs.`,
+		Example: fmt.Sprintf(`  smalti train %[1]s --data %[2]s --out runs/%[1]s --for 60m
+  smalti train %[1]s --resume runs/%[1]s --chart
+  smalti train %[1]s --data %[3]s --out try --set train.steps=200 --tensorboard`, r.name, r.pack, r.small),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runTraining(cmd.Context(), a, r, &o) },
 	}
-	o.addFlags(cmd.Flags())
+	o.addFlags(cmd.Flags(), r.pack)
 	return cmd
 }
 
-func runTraining[C any](ctx context.Context, a *app, name string, o *trainOptions, defaults func() C,
-	runIt func(context.Context, C, event.Sink, train.Options) (train.Result, error)) error {
-	cfg, opts, err := trainingConfig(a, o, defaults)
+func runTraining[C any](ctx context.Context, a *app, r recipe[C], o *trainOptions) error {
+	cfg, opts, err := trainingConfig(a, r, o)
 	if err != nil {
 		return err
 	}
+	again := fmt.Sprintf("go on with --resume %s, or choose another --out", opts.Dir)
+	if !opts.Resume && exists(filepath.Join(opts.Dir, train.StateFile)) { // before anything there is touched
+		return spec.Refusef(again, "%s: %v", opts.Dir, train.ErrHasState)
+	}
 	sink, done := a.openSink(false)
 	defer done()
-	sink = event.Multi(sink, sheets(filepath.Join(opts.Dir, "samples")))
-	_, err = runIt(ctx, cfg, sink, opts)
+	t, err := a.openTracker(r.name, cfg, o, opts, sink)
+	if err != nil {
+		return err
+	}
+	_, err = r.run(ctx, cfg, event.Multi(sink, recorder(t, a.now), a.liveChart(o, opts, sink)), opts)
+	if _, terr := t.Close(err); terr != nil { // the work is done and safe: its record must not make it fail
+		sink.Emit(event.Event{Kind: event.Warning, Message: terr.Error()})
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return hinted(err, fmt.Sprintf("go on with: smalti train %s --resume %s", name, opts.Dir))
+		return hinted(err, fmt.Sprintf("go on with: smalti train %s --resume %s", r.name, opts.Dir))
 	case errors.Is(err, train.ErrHasState):
-		return spec.Refusef(fmt.Sprintf("go on with --resume %s, or choose another --out", opts.Dir), "%v", err)
+		return spec.Refusef(again, "%v", err)
 	}
 	return err
 }
 
 // trainingConfig assembles the configuration: the recipe's defaults or the resumed run's, then --config, then --set.
-func trainingConfig[C any](a *app, o *trainOptions, defaults func() C) (cfg C, opts train.Options, err error) {
+func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts train.Options, err error) {
 	tree := map[string]any{}
-	base := any(defaults())
+	base := any(r.defaults())
 	opts = train.Options{Dir: o.out, InitFrom: o.initFrom}
 	if o.resume != "" {
 		if o.out != "" || o.data != "" || o.initFrom != "" || o.config != "" {
@@ -119,7 +147,7 @@ func trainingConfig[C any](a *app, o *trainOptions, defaults func() C) (cfg C, o
 		}
 	}
 	if o.resume == "" {
-		if tree["data"], err = a.trainingData(o.data); err != nil {
+		if tree["data"], err = a.trainingData(o.data, r.pack); err != nil {
 			return cfg, opts, err
 		}
 	}
@@ -145,19 +173,19 @@ func trainingConfig[C any](a *app, o *trainOptions, defaults func() C) (cfg C, o
 }
 
 // trainingData is the folder of the data, or the name of data that need none.
-func (a *app) trainingData(name string) (string, error) {
+func (a *app) trainingData(name, pack string) (string, error) {
 	switch name {
 	case train.ShapesData:
 		return name, nil
 	case "":
-		name = defaultPack
+		name = pack
 	}
 	dir, err := a.packDir(name)
 	if err != nil {
 		return "", err
 	}
 	if !exists(dir) {
-		return "", spec.Refusef("build it: smalti data build "+defaultPack, "there are no data in %s", dir)
+		return "", spec.Refusef("build it: smalti data build "+pack, "there are no data in %s", dir)
 	}
 	return dir, nil
 }
@@ -225,23 +253,4 @@ func sortedKeys(m map[string]any) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-// sheets writes the sample sheets of a training as pictures.
-func sheets(dir string) event.Sink {
-	return event.Func(func(e event.Event) {
-		if e.Kind != event.Samples || e.Picture == nil {
-			return
-		}
-		// A sheet that cannot be written must not end the training: the numbers are what counts.
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return
-		}
-		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%07d.png", e.Step)))
-		if err != nil {
-			return
-		}
-		defer f.Close()
-		_ = png.Encode(f, e.Picture)
-	})
 }

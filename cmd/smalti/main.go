@@ -113,7 +113,7 @@ Start with:  smalti paint "a red apple"`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.newPaint(), a.newContinue(), a.newRerun(), a.newShow(), a.newDiff(), a.newMorph(),
-		a.newCLIP(), a.newVQGAN(), a.newModels(), a.newData(), a.newTrain(), a.newDoctor(),
+		a.newCLIP(), a.newVQGAN(), a.newModels(), a.newData(), a.newTrain(), a.newRuns(), a.newDoctor(),
 	)
 	return root
 }
