@@ -26,20 +26,20 @@ const (
 
 // Net is what the two networks choose for themselves.
 type Net struct {
-	Width int  `json:"width"`          // channels at the finest level; MLP: units of the narrowest layer
-	Norm  Norm `json:"norm"`           // after hidden layers
-	Bias  bool `json:"bias,omitempty"` // whether DCGAN's convolutions have biases, as critics have and PyTorch's example has not
+	Width int  `json:"width"` // channels at the finest level; MLP: units of the narrowest layer
+	Norm  Norm `json:"norm"`  // after hidden layers
+	Bias  bool `json:"bias"`  // whether DCGAN's convolutions have biases, as critics have and PyTorch's example has not
 }
 
 // Config is the architecture of both networks. The JSON form travels in the metadata of the files that Save writes.
 type Config struct {
 	Kind     Kind `json:"kind"`
-	Size     int  `json:"size"`             // S
-	Channels int  `json:"channels"`         // C: 1 grey, 3 RGB
-	Levels   int  `json:"levels"`           // DCGAN, ResNet: how often the side doubles on its way to S; MLP: hidden layers
-	MaxMult  int  `json:"max_mult"`         // DCGAN, ResNet: channels grow up to MaxMult*Width; MLP: 1
-	Latent   int  `json:"latent"`           // k
-	Labels   int  `json:"labels,omitempty"` // number of classes that condition both networks; 0 for none
+	Size     int  `json:"size"`     // S
+	Channels int  `json:"channels"` // C: 1 grey, 3 RGB
+	Levels   int  `json:"levels"`   // DCGAN, ResNet: how often the side doubles on its way to S; MLP: hidden layers
+	MaxMult  int  `json:"max_mult"` // DCGAN, ResNet: channels grow up to MaxMult*Width; MLP: 1
+	Latent   int  `json:"latent"`   // k
+	Labels   int  `json:"labels"`   // number of classes that condition both networks; 0 for none
 
 	Generator     Net `json:"generator"`
 	Discriminator Net `json:"discriminator"`

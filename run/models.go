@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/smalti/smalti/clip"
 	"github.com/smalti/smalti/event"
+	"github.com/smalti/smalti/gan"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/store"
 	"github.com/smalti/smalti/vqgan"
@@ -37,6 +39,17 @@ func (r *Runner) VQGAN(ref spec.ModelRef) (*vqgan.Model, spec.ModelRef, error) {
 			return nil, err
 		}
 		return vqgan.Open(r.engine, f, cfg)
+	})
+}
+
+// GAN returns the generator of a reference, loaded.
+func (r *Runner) GAN(ref spec.ModelRef) (*gan.Model, spec.ModelRef, error) {
+	return load(r, r.gans, ref, store.KindGAN, func(f *weights.File, config json.RawMessage) (*gan.Model, error) {
+		cfg, err := decodeConfig[gan.Config](config)
+		if err != nil {
+			return nil, err
+		}
+		return gan.Open(r.engine, f, cfg)
 	})
 }
 
@@ -139,6 +152,9 @@ func (r *Runner) Identify(f *weights.File) (kind string, config json.RawMessage,
 	case has("quantize."):
 		kind = store.KindVQGAN
 		cfg, err = vqgan.Check(r.engine, f, nil)
+	case slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "main.") || strings.HasPrefix(n, "res1.") }):
+		kind = store.KindGAN
+		cfg, _, err = gan.Read(r.engine, f, nil)
 	default:
 		return "", nil, &UnknownModelError{Tensors: len(names)}
 	}
@@ -153,12 +169,12 @@ func (r *Runner) Identify(f *weights.File) (kind string, config json.RawMessage,
 type UnknownModelError struct{ Tensors int }
 
 func (e *UnknownModelError) Error() string {
-	return fmt.Sprintf("the file holds %d tensors, but neither a CLIP nor a VQGAN", e.Tensors)
+	return fmt.Sprintf("the file holds %d tensors, but neither a CLIP nor a VQGAN nor a generator", e.Tensors)
 }
 
 // Hint says what to try.
 func (e *UnknownModelError) Hint() string {
-	return "smalti imports OpenAI and Hugging Face CLIP models and taming or diffusers VQGANs"
+	return "smalti imports OpenAI and Hugging Face CLIP models, taming or diffusers VQGANs, and the generators of smalti train gan and of PyTorch's DCGAN example"
 }
 
 // ImportRequest says what to import.

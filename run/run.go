@@ -14,6 +14,7 @@ import (
 
 	"github.com/smalti/smalti/clip"
 	"github.com/smalti/smalti/engine"
+	"github.com/smalti/smalti/gan"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/store"
 	"github.com/smalti/smalti/vqgan"
@@ -38,6 +39,7 @@ type Runner struct {
 	mu     sync.Mutex
 	clips  map[string]*clip.Model  // by sha256
 	vqgans map[string]*vqgan.Model // by sha256
+	gans   map[string]*gan.Model   // by sha256
 }
 
 // New starts an engine.
@@ -47,7 +49,7 @@ func New(o Options) (*Runner, error) {
 		return nil, fmt.Errorf("run: %w", err)
 	}
 	return &Runner{engine: e, store: o.Store, now: o.Now, version: o.Version,
-		clips: map[string]*clip.Model{}, vqgans: map[string]*vqgan.Model{}}, nil
+		clips: map[string]*clip.Model{}, vqgans: map[string]*vqgan.Model{}, gans: map[string]*gan.Model{}}, nil
 }
 
 // Engine returns the engine that graphs run on.

@@ -37,14 +37,25 @@ func DefaultClassifier() ClassifierConfig {
 	return c
 }
 
+// Settings are those of the training loop.
+func (c *ClassifierConfig) Settings() *Config { return &c.Train }
+
+// Validate reports the first setting that is out of its range.
+func (c ClassifierConfig) Validate() error {
+	if err := c.Train.Validate(); err != nil {
+		return err
+	}
+	if c.Shift < 0 || c.Shift > 64 || c.HeldOut < 1 {
+		return fmt.Errorf("train: shift %d or held_out %d is out of range", c.Shift, c.HeldOut)
+	}
+	return nil
+}
+
 // RunClassifier trains a classifier of the data's tags, or of their classes where they have no tags, and leaves
 // model.safetensors in the run's folder. See Loop.Run for how a run ends.
 func RunClassifier(ctx context.Context, cfg ClassifierConfig, sink event.Sink, o Options) (Result, error) {
-	if err := cfg.Train.Validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return Result{}, err
-	}
-	if cfg.Shift < 0 || cfg.Shift > 64 || cfg.HeldOut < 1 {
-		return Result{}, fmt.Errorf("train: shift %d or held_out %d is out of range", cfg.Shift, cfg.HeldOut)
 	}
 	data, err := OpenPictures(cfg.Data, cfg.Size, cfg.HeldOut)
 	if err != nil {

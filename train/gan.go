@@ -43,12 +43,12 @@ type GANConfig struct {
 	RealLabel float64  `json:"real_label"` // target of real pictures in a basic GAN, (0,1]
 	Penalty   float64  `json:"penalty"`    // weight of the gradient penalty (lambda)
 
-	Judge       string `json:"judge,omitempty"` // model file of a classifier to measure by (RunClassifier); empty measures less
-	SheetEvery  int    `json:"sheet_every"`     // steps between sheets of always the same noise
-	Sheet       int    `json:"sheet"`           // pictures on a sheet
-	EvalSamples int    `json:"eval_samples"`    // pictures generated in an evaluation
-	HeldOut     int    `json:"held_out"`        // pictures kept from training to measure by, where the data have no test part
-	KeepLast    int    `json:"keep_last"`       // older checkpoints that are kept
+	Judge       string `json:"judge"`        // model file of a classifier to measure by (RunClassifier); empty measures less
+	SheetEvery  int    `json:"sheet_every"`  // steps between sheets of always the same noise
+	Sheet       int    `json:"sheet"`        // pictures on a sheet
+	EvalSamples int    `json:"eval_samples"` // pictures generated in an evaluation
+	HeldOut     int    `json:"held_out"`     // pictures kept from training to measure by, where the data have no test part
+	KeepLast    int    `json:"keep_last"`    // older checkpoints that are kept
 }
 
 // DefaultGAN is the convolutional GAN on MNIST with BCE losses.
@@ -70,6 +70,9 @@ func DefaultWGANGP() GANConfig {
 	t.Beta1, t.Beta2, t.LR, t.EMA = 0, .9, 1e-4, .999
 	return c
 }
+
+// Settings are those of the training loop.
+func (c *GANConfig) Settings() *Config { return &c.Train }
 
 // Validate reports the first setting that is out of its range.
 func (c GANConfig) Validate() error {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,13 +66,16 @@ func openSet(dir string, size int) (dataset.Pictures, error) {
 	return dataset.FolderPictures{Folder: f}, nil
 }
 
+// ErrMisfit says that networks cannot be trained on the given pictures.
+var ErrMisfit = errors.New("the networks do not fit the data")
+
 // fits tells whether networks can be trained on the data.
 func (d *PictureData) fits(c gan.Config) error {
 	if d.Train.Size() != c.Size || d.Train.Channels() != c.Channels {
-		return fmt.Errorf("train: the networks make pictures of %d pixels in %d channels, the data have %d in %d", c.Size, c.Channels, d.Train.Size(), d.Train.Channels())
+		return fmt.Errorf("train: %w: they make pictures of %d pixels in %d channels, the data have %d in %d", ErrMisfit, c.Size, c.Channels, d.Train.Size(), d.Train.Channels())
 	}
 	if n := len(d.Train.Classes()); c.Labels > 0 && n != c.Labels {
-		return fmt.Errorf("train: the networks are conditioned on %d classes, the data have %d", c.Labels, n)
+		return fmt.Errorf("train: %w: they are conditioned on %d classes, the data have %d", ErrMisfit, c.Labels, n)
 	}
 	return nil
 }
