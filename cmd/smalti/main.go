@@ -42,6 +42,7 @@ type app struct {
 	json, quiet bool
 	threads     int
 	profile     string
+	pprof       string
 }
 
 func main() { os.Exit(realMain()) }
@@ -59,7 +60,7 @@ func realMain() int {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.newRoot()
 	root.SetArgs(args)
-	stopProfile := func() error { return nil }
+	var profiles *profiles
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := a.applyEnv(cmd.Flags()); err != nil {
 			return err
@@ -68,11 +69,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 			return spec.Refusef("leave it out to use every processor", "--threads is %d", a.threads)
 		}
 		var err error
-		stopProfile, err = startProfile(a.profile)
+		profiles, err = startProfiles(a.profile, a.pprof, a.now)
 		return err
 	}
 	err := root.ExecuteContext(ctx)
-	if perr := stopProfile(); err == nil {
+	if perr := profiles.stop(); err == nil {
 		err = perr
 	}
 	return a.report(ctx, err)
@@ -103,7 +104,8 @@ Start with:  smalti paint "a red apple"`,
 	f.BoolVar(&a.json, "json", false, "one JSON event per line on standard output")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but errors")
 	f.IntVar(&a.threads, "threads", 0, "processors to use; 0 means all")
-	f.StringVar(&a.profile, "profile", "", "write a CPU profile (pprof) to `FILE`")
+	f.StringVar(&a.profile, "profile", "", "write the time of every operation to `FILE` (for chrome://tracing) and FILE.txt (a table)")
+	f.StringVar(&a.pprof, "pprof", "", "write a CPU profile of the program to `FILE`, for go tool pprof")
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -113,7 +115,7 @@ Start with:  smalti paint "a red apple"`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.newPaint(), a.newContinue(), a.newRerun(), a.newShow(), a.newDiff(), a.newMorph(),
-		a.newCLIP(), a.newVQGAN(), a.newModels(), a.newData(), a.newTrain(), a.newRuns(), a.newDoctor(),
+		a.newCLIP(), a.newVQGAN(), a.newModels(), a.newData(), a.newTrain(), a.newRuns(), a.newBench(), a.newDoctor(),
 	)
 	return root
 }
