@@ -110,7 +110,7 @@ func (s *Stream) IntN(n int) int {
 	if n <= 0 {
 		panic("rng: IntN of a range that is not positive")
 	}
-	if n > math.MaxUint32 {
+	if uint64(n) > math.MaxUint32 {
 		return int(s.Uint64() % uint64(n)) // the bias of a 64-bit draw is below 2^-32
 	}
 	m := uint64(s.Uint32()) * uint64(n)
