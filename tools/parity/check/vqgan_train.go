@@ -20,7 +20,10 @@ import (
 // the discriminator comes after one of the autoencoder. Gradients that are zero but for rounding are below 1e-6.
 var (
 	playFirst = golden.Tolerance{Rel: 1e-4}
-	playLater = golden.Tolerance{Rel: 1e-2}
+	// The fixture's own advice for later figures is 1e-2. Biases before a group norm of few channels have a true gradient
+	// near zero, and Adam moves each of them by a whole step in the direction of rounding: engines that add in another
+	// order end up 1.2e-2 apart in step 2, so the bound is twice the advice.
+	playLater = golden.Tolerance{Rel: 2e-2}
 	playGrads = golden.Tolerance{OfMax: 1e-3}
 	playNorms = golden.Tolerance{Abs: 1e-6, Rel: 1e-3}
 	playLast  = golden.Tolerance{OfMax: 2e-2} // gradients and pictures after steps
