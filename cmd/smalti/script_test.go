@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 		"mkpickle": func() { makeHostile(os.Args[1]) },
 		"mklarge":  func() { makeLarge(os.Args[1], os.Args[2]) },
 		"rss":      func() { limitMemory(os.Args[1:]) },
+		"mkidx":    func() { makeIDX(os.Args[1]) },
 		"truncate": func() { truncate(os.Args[1], os.Args[2]) },
 	})
 }
