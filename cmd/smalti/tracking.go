@@ -112,8 +112,8 @@ func (c *liveChart) Emit(e event.Event) {
 	if e.Kind != event.Scalars {
 		return
 	}
-	judged := len(e.Scores) > 0
-	if now := c.now(); judged || c.screen.TTY && now.Sub(c.drawn) >= chartEvery {
+	judged, last := len(e.Scores) > 0, e.Step >= e.Steps // the last stays on the screen
+	if now := c.now(); judged || c.screen.TTY && (last || now.Sub(c.drawn) >= chartEvery) {
 		c.drawn = now
 		c.term.Pin(c.text())
 	}
