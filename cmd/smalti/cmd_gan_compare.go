@@ -82,6 +82,10 @@ func (o *ganCompare) check(a *app) (err error) {
 	if len(dataset.IDXParts(o.Data)) == 0 {
 		return spec.Refusef("use mnist, fashion-mnist or a folder of IDX files", "the pictures in %s have no classes to count", o.Data)
 	}
+	size, channels := pictureForm(o.Data)
+	if err := checkJudge(o.Judge, size, channels); err != nil {
+		return err
+	}
 	for _, s := range o.sets {
 		if err := o.trySet(s); err != nil {
 			return err
@@ -108,7 +112,10 @@ func (o *ganCompare) trySet(s string) error {
 		if err := applySet(&c, rest); err != nil {
 			return err
 		}
-		return c.Validate()
+		if err := c.Validate(); err != nil {
+			return spec.Refusef("change it", "--set %s: %v", s, err)
+		}
+		return nil
 	}
 	return spec.Refusef("begin with gan., wgan-gp., minimax., judge. or all.", "--set %q names no training", s)
 }

@@ -11,10 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/smalti/smalti/dataset"
+	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/gan"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/train"
+	"github.com/smalti/smalti/weights"
 )
 
 // archs are the networks that --arch chooses among.
@@ -47,11 +49,12 @@ func (a *app) newTrainGAN(name, short, pack string, defaults func() train.GANCon
 	cmd = newTraining(a, recipe[train.GANConfig]{name, short, pack, pack, start, trainGAN})
 	cmd.Long += fmt.Sprintf(`
 
-The networks are the ones that suit the data: strided convolutions of the data's size. --arch takes others (%s), and --set
-changes them, for example model.generator.width=64 or model.labels=10 for networks that know the classes. --judge names a
-classifier to measure the pictures by (smalti train classifier). See docs/gan.md.`, archNames())
+The networks are the ones that suit the data: strided convolutions of the data's size. --arch takes others
+(%s), and --set changes them, for example
+model.generator.width=64, or model.labels=10 for networks that know the classes. --judge names a classifier to measure the
+pictures by (smalti train classifier). See docs/gan.md.`, archNames())
 	cmd.Example = fmt.Sprintf(`  smalti train %[1]s --data mnist --out runs/%[1]s --for 10m --chart
-  smalti train %[1]s --data faces --out runs/%[1]s-faces --judge runs/judge --set keep_last=3
+  smalti train %[1]s --data faces --out runs/%[1]s-faces --judge runs/face-judge --set keep_last=3
   smalti train %[1]s --data mnist --arch mnist-mlp --out try --set train.steps=200
   smalti train %[1]s --resume runs/%[1]s`, name)
 	f := cmd.Flags()
@@ -111,11 +114,40 @@ func dataFlag(cmd *cobra.Command, pack string) string {
 
 // trainGAN trains and explains what users can mend.
 func trainGAN(ctx context.Context, c train.GANConfig, sink event.Sink, o train.Options) (train.Result, error) {
+	if err := checkJudge(c.Judge, c.Model.Size, c.Model.Channels); err != nil {
+		return train.Result{}, err
+	}
 	res, err := train.RunGAN(ctx, c, sink, o)
 	if errors.Is(err, train.ErrMisfit) {
 		return res, spec.Refusef("leave out --arch for networks that suit the data, or --set model.size and model.channels", "%v", err)
 	}
 	return res, err
+}
+
+// checkJudge refuses a classifier that cannot measure pictures of the given form, before the first evaluation needs it.
+func checkJudge(path string, size, channels int) error {
+	if path == "" {
+		return nil
+	}
+	const hint = "train one on the same data: smalti train classifier"
+	f, err := weights.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	e, err := engine.New(engine.Options{Threads: 1})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	j, err := gan.OpenClassifier(e, f)
+	switch {
+	case errors.Is(err, gan.ErrNotClassifier):
+		return spec.Refusef(hint, "--judge %v", err)
+	case err == nil && (j.Size != size || j.Channels != channels):
+		return spec.Refusef(hint, "--judge %s knows pictures of %d pixels in %d channels, these have %d in %d", path, j.Size, j.Channels, size, channels)
+	}
+	return err
 }
 
 // needPictures refuses data that are not there, naming what builds them.
