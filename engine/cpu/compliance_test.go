@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"os"
 	"testing"
 
 	"github.com/gomlx/compute/support/backendtest"
@@ -8,7 +9,7 @@ import (
 
 // TestCompliance runs the suite that the compute package has for backends.
 func TestCompliance(t *testing.T) {
-	b, err := New(Options{Threads: 2})
+	b, err := New(Options{Threads: 2, Class: os.Getenv("SMALTI_CPU")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 
@@ -84,7 +85,7 @@ type session struct {
 
 func start(t *testing.T, c graphCase, threads int) *session {
 	t.Helper()
-	e, err := engine.New(engine.Options{Threads: threads})
+	e, err := engine.New(engine.Options{Threads: threads, Class: os.Getenv("SMALTI_CPU")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -27,7 +28,7 @@ func randomArray(r *rand.Rand, dims ...int) array {
 
 func newBackend(t testing.TB, threads int) *Backend {
 	t.Helper()
-	b, err := New(Options{Threads: threads})
+	b, err := New(Options{Threads: threads, Class: os.Getenv("SMALTI_CPU")})
 	if err != nil {
 		t.Fatal(err)
 	}
