@@ -32,16 +32,20 @@ type trainOptions struct {
 	chart              bool
 }
 
-func (o *trainOptions) addFlags(f *pflag.FlagSet, pack string) {
-	f.StringVar(&o.data, "data", "", "data by name or folder; default: "+pack)
-	f.StringVarP(&o.out, "out", "o", "", "run folder to make")
+func (o *trainOptions) addFlags(f *pflag.FlagSet, pack, small string) {
+	data := "`PACK` by name, or folder; default: " + pack
+	if small != pack {
+		data += "; " + small + " needs no files"
+	}
+	f.StringVar(&o.data, "data", "", data)
+	f.StringVarP(&o.out, "out", "o", "", "run `FOLDER` to make")
 	f.StringVar(&o.config, "config", "", "JSON `FILE` with settings to change; see train.json of a run")
 	f.StringVar(&o.resume, "resume", "", "go on with the run in folder `RUN`")
 	f.StringVar(&o.initFrom, "init-from", "", "start from the weights in `FILE`, with fresh moments")
 	f.DurationVar(&o.budget, "for", 0, "stop and save after this time, for example 90m")
 	f.StringArrayVar(&o.sets, "set", nil, "change one setting, `key=value`, for example train.steps=5000; may be given again")
-	f.StringVar(&o.name, "name", "", "name of the run in lists and plots; default: its folder's")
-	f.StringArrayVar(&o.tags, "tag", nil, "word to find the run by; may be given again")
+	f.StringVar(&o.name, "name", "", "`NAME` of the run in lists and plots; default: its folder's")
+	f.StringArrayVar(&o.tags, "tag", nil, "`WORD` that says what the run belongs to; may be given again")
 	f.BoolVar(&o.tensorBoard, "tensorboard", false, "write TensorBoard's event files into RUN/tensorboard")
 	f.BoolVar(&o.wandb, "wandb", false, "keep the run for Weights & Biases: offline in RUN/wandb, online if WANDB_API_KEY is set")
 	f.BoolVar(&o.chart, "chart", false, "draw the loss above the progress line; in a log, at every evaluation")
@@ -82,7 +86,7 @@ samples and log are kept in the folder: see smalti runs.`,
   smalti train %[1]s --data %[3]s --out try --set train.steps=200 --tensorboard`, r.name, r.pack, r.small),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runTraining(cmd.Context(), a, r, &o) },
 	}
-	o.addFlags(cmd.Flags(), r.pack)
+	o.addFlags(cmd.Flags(), r.pack, r.small)
 	return cmd
 }
 
