@@ -5,7 +5,7 @@ export CGO_ENABLED ?= 0
 RACEFLAGS = -gcflags='github.com/gomlx/compute/...=-d=checkptr=0'
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 build: ## build the one binary
 	go build -o smalti ./cmd/smalti
@@ -29,7 +29,11 @@ fuzz: ## each fuzz target for 20 seconds
 		for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
 			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$p || exit 1; done; done
 
+PYTHON ?= /usr/bin/python3
+bench-vs-torch: build ## our speed beside PyTorch's, in turns: make bench-vs-torch BENCH="--parts paint --rounds 3"
+	@if command -v $(PYTHON) >/dev/null; then $(PYTHON) tools/bench/versus.py --smalti ./smalti $(BENCH); else echo "skipped: $(PYTHON) is not installed"; fi
+
 clean: ## remove what was built
 	rm -rf smalti dist
 
-.PHONY: help build check test race parity fuzz clean
+.PHONY: help build check test race parity fuzz bench-vs-torch clean
