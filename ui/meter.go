@@ -2,6 +2,8 @@ package ui
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,8 +17,7 @@ type meter struct {
 	at          time.Time     // when step came
 	perStep     time.Duration // moving average; 0 is not known yet
 	samples     int
-	loss        float64
-	hasLoss     bool
+	loss        string // "" is not known
 	label       string
 	unit        string
 }
@@ -46,8 +47,14 @@ func (m *meter) update(e event.Event, now time.Time) {
 		m.at = now
 	}
 	m.step, m.steps, m.label, m.unit = e.Step, e.Steps, label, unit
-	if e.Loss != 0 || e.Kind == event.Scalars {
-		m.loss, m.hasLoss = e.Loss, true
+	switch {
+	case e.Loss == 0 && len(e.Losses) > 0: // of players, each with a loss of its own
+		m.loss = "loss"
+		for _, name := range slices.Sorted(maps.Keys(e.Losses)) {
+			m.loss += fmt.Sprintf(" %s %.4f", Printable(name), e.Losses[name])
+		}
+	case e.Loss != 0 || e.Kind == event.Scalars && len(e.Scores) == 0:
+		m.loss = fmt.Sprintf("loss %.4f", e.Loss)
 	}
 }
 
@@ -75,8 +82,8 @@ func (m *meter) facts() []string {
 			out = append(out, "ETA "+Duration(m.perStep*time.Duration(m.steps-m.step)))
 		}
 	}
-	if m.hasLoss {
-		out = append(out, fmt.Sprintf("loss %.4f", m.loss))
+	if m.loss != "" {
+		out = append(out, m.loss)
 	}
 	if m.label != "" {
 		out = append(out, Printable(m.label))

@@ -142,7 +142,7 @@ done in 1:02:05: all counted
 }
 
 func TestStatusFitsEveryWidth(t *testing.T) {
-	m := meter{step: 37, steps: 100, perStep: 81 * time.Millisecond, loss: 0.8123, hasLoss: true, label: "übermalen", unit: "it"}
+	m := meter{step: 37, steps: 100, perStep: 81 * time.Millisecond, loss: "loss 0.8123", label: "übermalen", unit: "it"}
 	for w := 1; w < 150; w++ {
 		if n := utf8.RuneCountInString(m.line(w)); n > w {
 			t.Fatalf("width %d: %d characters: %q", w, n, m.line(w))

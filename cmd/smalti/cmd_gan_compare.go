@@ -148,9 +148,7 @@ func (a *app) runGANCompare(ctx context.Context, o ganCompare) error {
 	o.Tune = func(name string, c *train.GANConfig) {
 		c.Train.Workers = a.threads
 		if c.Model.Size != size || c.Model.Channels != channels {
-			norm, bias := c.Model.Discriminator.Norm, c.Model.Discriminator.Bias
-			c.Model = suited(size, channels)
-			c.Model.Discriminator.Norm, c.Model.Discriminator.Bias = norm, bias
+			c.Model = playable(suited(size, channels), c.Game)
 		}
 		for _, s := range o.sets {
 			if of, rest, _ := strings.Cut(s, "."); of == name || of == "all" {

@@ -193,12 +193,14 @@ func archNamed(name string) *gan.Config {
 
 // networks are the ones of a name, or those that suit the data in a folder, with a judge that the game allows.
 func networks(arch, game, dir string) gan.Config {
-	var c gan.Config
 	if named := archNamed(arch); named != nil {
-		c = *named
-	} else {
-		c = suited(pictureForm(dir))
+		return playable(*named, game)
 	}
+	return playable(suited(pictureForm(dir)), game)
+}
+
+// playable gives the judge of a game its usual norm: batch norm to a discriminator of convolutions, never to a critic.
+func playable(c gan.Config, game string) gan.Config {
 	batch := c.Discriminator.Norm == gan.Batch
 	switch {
 	case game == train.WGANGP && batch:
