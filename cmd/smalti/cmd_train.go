@@ -106,9 +106,7 @@ func runTraining[C any](ctx context.Context, a *app, r recipe[C], o *trainOption
 		return err
 	}
 	_, err = r.run(ctx, cfg, event.Multi(sink, recorder(t, a.now), a.liveChart(o, opts, sink)), opts)
-	if _, terr := t.Close(err); terr != nil { // the work is done and safe: its record must not make it fail
-		sink.Emit(event.Event{Kind: event.Warning, Message: terr.Error()})
-	}
+	closeTracker(t, err, sink)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return hinted(err, fmt.Sprintf("go on with: smalti train %s --resume %s", r.name, opts.Dir))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,34 @@ func (a *app) openTracker(kind string, cfg any, o *trainOptions, opts train.Opti
 		}
 	}
 	return track.Open(opts.Dir, t)
+}
+
+// closeTracker ends the record of a training, and says what did not get all of it. The work is done and safe: its record
+// must not make it fail.
+func closeTracker(t *track.Tracker, work error, sink event.Sink) {
+	wait := time.AfterFunc(2*time.Second, func() {
+		sink.Emit(event.Event{Kind: event.Notice, Message: "the last of the run's numbers are still on their way; that may take 20 s"})
+	})
+	rep, err := t.Close(work)
+	wait.Stop()
+	if err != nil {
+		sink.Emit(event.Event{Kind: event.Warning, Message: err.Error()})
+	}
+	file := ""
+	for _, d := range rep.Sinks {
+		isWandb := strings.HasPrefix(d.Sink, "W&B")
+		if isWandb && d.Where != "" && !d.GaveUp && file == "" {
+			file = d.Where // comes before the server
+		}
+		if d.Dropped == 0 {
+			continue
+		}
+		e := event.Event{Kind: event.Warning, Message: fmt.Sprintf("%s did not get %d of the run's %d records", d.Sink, d.Dropped, d.Dropped+d.Written)}
+		if isWandb && file != "" {
+			e.Hint = "upload them with: wandb sync " + file
+		}
+		sink.Emit(e)
+	}
 }
 
 // once leaves out a path that the message says already.
