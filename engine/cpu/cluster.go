@@ -29,9 +29,6 @@ const (
 	cBinary                    // dst = a op b
 	cBinaryScalar              // dst = a op scalar b, or scalar b op a
 	cBinaryRows                // the same, with a scalar for each row: b is a leaf
-	cFMA                       // dst = a*b + c
-	cFMAScalar                 // dst = a*scalar b + c
-	cAffine                    // dst = a*scalar b + scalar c
 	cCompare                   // bool dst = a op b
 	cCompareScalar             // bool dst = a op scalar b
 	cSelect                    // dst = bool a ? b : c
@@ -115,38 +112,28 @@ type assembler struct {
 	*program
 	c       *compiler
 	inside  map[*ir.Node]bool
-	uses    map[*ir.Node]int // within the cluster
 	stored  map[*ir.Node]bool
 	value   map[*ir.Node]int // float or bool value
 	leafOf  map[string]operand
 	consts  map[float32]int
 	splatOf map[int]int
 	spreads map[int]int
-	done    map[*ir.Node]bool // nodes that became part of another's instruction
 }
 
 // newProgram compiles a cluster.
 func newProgram(c *compiler, u *pass.Unit) *program {
 	p := &program{size: u.Nodes[0].Size(), unit: u, aliases: map[*ir.Node][]int{}}
-	a := &assembler{program: p, c: c, inside: map[*ir.Node]bool{}, uses: map[*ir.Node]int{}, stored: map[*ir.Node]bool{},
-		value: map[*ir.Node]int{}, leafOf: map[string]operand{}, consts: map[float32]int{}, splatOf: map[int]int{}, spreads: map[int]int{}, done: map[*ir.Node]bool{}}
+	a := &assembler{program: p, c: c, inside: map[*ir.Node]bool{}, stored: map[*ir.Node]bool{},
+		value: map[*ir.Node]int{}, leafOf: map[string]operand{}, consts: map[float32]int{}, splatOf: map[int]int{}, spreads: map[int]int{}}
 	for _, n := range u.Nodes {
 		a.inside[n] = true
-	}
-	for _, n := range u.Nodes {
-		for _, in := range n.In {
-			a.uses[pass.Leaf(in, n).Node]++
-		}
 	}
 	for _, n := range u.Out {
 		a.stored[n] = true
 	}
 	a.tiling(u)
-	a.fuse(u)
 	for _, n := range u.Nodes {
-		if !a.done[n] {
-			a.emit(n)
-		}
+		a.emit(n)
 	}
 	a.findAliases()
 	a.allocate()
@@ -333,18 +320,11 @@ func (a *assembler) compare(n *ir.Node) instr {
 // reads calls f with the float and bool values that an instruction reads.
 func (in *instr) reads(float, boolean func(v int)) {
 	switch in.code {
-	case cUnary, cBinaryScalar, cBinaryRows, cAffine, cCompareScalar:
+	case cUnary, cBinaryScalar, cBinaryRows, cCompareScalar:
 		float(in.a)
 	case cBinary, cCompare:
 		float(in.a)
 		float(in.b)
-	case cFMA:
-		float(in.a)
-		float(in.b)
-		float(in.c)
-	case cFMAScalar:
-		float(in.a)
-		float(in.c)
 	case cSelect:
 		boolean(in.a)
 		float(in.b)

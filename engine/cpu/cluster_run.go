@@ -198,12 +198,6 @@ func (p *program) run(k *kernel.Set, s *tileState) {
 			for r, y := range s.rows[in.b] {
 				k.BinaryScalar(in.op, dst[r*width:(r+1)*width], x[r*width:(r+1)*width], y, in.reversed)
 			}
-		case cFMA:
-			k.FMA(s.floats[in.dst], s.floats[in.a], s.floats[in.b], s.floats[in.c])
-		case cFMAScalar:
-			k.FMAScalar(s.floats[in.dst], s.floats[in.a], s.scalars[in.b], s.floats[in.c])
-		case cAffine:
-			k.Affine(s.floats[in.dst], s.floats[in.a], s.scalars[in.b], s.scalars[in.c])
 		case cCompare:
 			k.Compare(in.op, s.bools[in.dst], s.floats[in.a], s.floats[in.b])
 		case cCompareScalar:

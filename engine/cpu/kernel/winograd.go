@@ -177,7 +177,9 @@ func (w *Winograd) Run(job int, out, in, packed, bias, scratch []float32) {
 		fillBias(out[:c.N*c.OutH*c.OutW*c.Cout], bias)
 		return
 	}
-	_, _, _ = out[c.N*c.OutH*c.OutW*c.Cout-1], in[c.N*c.H*c.W*c.Cin-1], packed[w.WeightSize()-1]
+	// The output is cut to length, not read: other jobs write parts of it at the same time.
+	out = out[:c.N*c.OutH*c.OutW*c.Cout:len(out)]
+	_, _ = in[c.N*c.H*c.W*c.Cin-1], packed[w.WeightSize()-1]
 	k := w.cut(scratch)
 	first := job / w.groups * w.block
 	n := min(w.block, w.tiles-first)
