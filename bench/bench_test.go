@@ -90,7 +90,8 @@ func TestPaintDividesAnIteration(t *testing.T) {
 					t.Errorf("%s: no time for %q in %v: package paint names it otherwise", scheme, name, it.Programs)
 				}
 			}
-			if it.CLIP <= 0 || it.Cuts <= 0 || it.Backward <= 0 {
+			// CLIP's part is what the embed program takes beyond the cuts program: on tiny models a busy machine makes it nothing.
+			if it.CLIP < 0 || it.Cuts <= 0 || it.Backward <= 0 {
 				t.Errorf("%s: parts %+v", scheme, it)
 			}
 		}
