@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 
 	"github.com/smalti/smalti/engine/cpu/ir"
 )
@@ -120,6 +121,12 @@ func gatherRows[T any](c *compiler, n *ir.Node, x *indexing, window, batch *nest
 	load := intLoad(n.In[1].Shape.DType)
 	inner, ds, ss := window.inner(), window.stride(0), window.stride(1)
 	out := &indexing{starts: batch}
+	if x.inOrder(n.In[1]) && whole(window) && batch.runsBy(inner) {
+		return func(f *frame) {
+			d, s, rows := view[T](f.slots[dst]), view[T](f.slots[src]), view[int32](f.slots[idx])
+			f.b.pool.Run(x.count, rowGrain(inner+4), func(lo, hi int) { copyRows(d, s, rows, lo, hi, inner, x) })
+		}
+	}
 	return func(f *frame) {
 		d, s, indices := view[T](f.slots[dst]), view[T](f.slots[src]), f.slots[idx]
 		f.b.pool.Run(x.count, rowGrain(window.size()+4), func(lo, hi int) {
@@ -137,6 +144,38 @@ func gatherRows[T any](c *compiler, n *ir.Node, x *indexing, window, batch *nest
 			}
 		})
 	}
+}
+
+// copyRows is gatherRows for the common case: one int32 index for each row, rows one after the other.
+func copyRows[T any](d, s []T, rows []int32, lo, hi, inner int, x *indexing) {
+	limit, step := x.limit[0], x.axisStep[0]
+	for i := lo; i < hi; i++ {
+		from := min(max(int(rows[i]), 0), limit) * step
+		to := d[i*inner:][:inner]
+		row := s[from:][:inner]
+		if inner > 16 {
+			copy(to, row)
+			continue
+		}
+		for j, v := range row { // shorter than the call of a copy
+			to[j] = v
+		}
+	}
+}
+
+// inOrder reports that the index vectors are single int32 numbers, one after the other.
+func (x *indexing) inOrder(index *ir.Node) bool {
+	return x.vector == 1 && index.Shape.DType == dtypes.Int32 && x.starts.runsBy(1)
+}
+
+// runsBy reports that the first array of the nest is visited in equal steps from its first element on.
+func (n *nest) runsBy(step int) bool {
+	return len(n.dims) == 1 && n.start[0] == 0 && (n.stride(0) == step || n.dims[0] == 1)
+}
+
+// whole reports that the window is one stretch of both arrays.
+func whole(window *nest) bool {
+	return window.rows() == 1 && (window.inner() == 1 || window.stride(0) == 1 && window.stride(1) == 1)
 }
 
 func makeScatter(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
@@ -172,6 +211,17 @@ func scatter[T number](c *compiler, n *ir.Node) func(f *frame) {
 	load := intLoad(n.In[1].Shape.DType)
 	combine := scatterOp[T](n.Op)
 	inner, ds, ss := window.inner(), window.stride(0), window.stride(1)
+	if n.Op == compute.OpTypeScatterSum && x.inOrder(n.In[1]) && whole(window) && batch.starts.runsBy(inner) {
+		return func(f *frame) {
+			copy(f.slots[out], f.slots[in])
+			d, s, rows := view[T](f.slots[out]), view[T](f.slots[upd]), view[int32](f.slots[idx])
+			// Each worker reads all indices and adds the rows of its share of the operand: every sum keeps the order of the
+			// indices, however many workers there are.
+			span := x.limit[0] + 1
+			bands := min(f.b.Threads(), max(1, x.count*inner>>14))
+			f.b.pool.Run(bands, 1, func(lo, hi int) { addRows(d, s, rows, lo*span/bands, hi*span/bands, inner, x) })
+		}
+	}
 	return func(f *frame) {
 		copy(f.slots[out], f.slots[in])
 		d, s, indices := view[T](f.slots[out]), view[T](f.slots[upd]), f.slots[idx]
@@ -191,6 +241,20 @@ func scatter[T number](c *compiler, n *ir.Node) func(f *frame) {
 			}
 		}
 		f.b.pool.Run(inner, max(16, (16<<10)/max(1, x.count*window.rows())), band)
+	}
+}
+
+// addRows is scatter for the common case: sums of rows, one int32 index for each, for the operand's rows lo <= r < hi.
+func addRows[T number](d, s []T, rows []int32, lo, hi, inner int, x *indexing) {
+	step := x.axisStep[0]
+	for i, r := range rows[:x.count] {
+		if int(r) < lo || int(r) >= hi {
+			continue
+		}
+		to, row := d[int(r)*step:][:inner], s[i*inner:][:inner]
+		for j, v := range row {
+			to[j] += v
+		}
 	}
 }
 

@@ -151,7 +151,7 @@ func (d *Direct) Run(job int, out, in, packed, bias, scratch []float32) {
 		return
 	}
 	// The output is cut to length, not read: other jobs write parts of it at the same time.
-	out = out[:c.N*c.OutH*c.OutW*c.Cout:len(out)]
+	out = out[: c.N*c.OutH*c.OutW*c.Cout : len(out)]
 	_, _, _ = in[c.N*c.H*c.W*c.Cin-1], packed[d.WeightSize()-1], scratch[d.Scratch()-1]
 	b := d.block(job)
 	if b.y0 >= b.y1 || b.x0 >= b.x1 {

@@ -178,7 +178,7 @@ func (w *Winograd) Run(job int, out, in, packed, bias, scratch []float32) {
 		return
 	}
 	// The output is cut to length, not read: other jobs write parts of it at the same time.
-	out = out[:c.N*c.OutH*c.OutW*c.Cout:len(out)]
+	out = out[: c.N*c.OutH*c.OutW*c.Cout : len(out)]
 	_, _ = in[c.N*c.H*c.W*c.Cin-1], packed[w.WeightSize()-1]
 	k := w.cut(scratch)
 	first := job / w.groups * w.block
