@@ -98,7 +98,7 @@ func ReadRecipe(path string) (*spec.Job, []pixel.Chunk, error) {
 	defer f.Close()
 	chunks, err := pixel.ReadChunks(f)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, nil, &NoRecipeError{Path: path, err: err}
 	}
 	text, err := pixel.FindText(chunks, pixel.RecipeKey)
 	if err != nil {
@@ -117,7 +117,7 @@ type NoRecipeError struct {
 	err  error
 }
 
-func (e *NoRecipeError) Error() string { return e.Path + " carries no recipe" }
+func (e *NoRecipeError) Error() string { return fmt.Sprintf("%s carries no recipe: %v", e.Path, e.err) }
 func (e *NoRecipeError) Unwrap() error { return e.err }
 
 // Hint says why.
