@@ -19,7 +19,7 @@ func Attention(q, k, v, mask *graph.Node) *graph.Node {
 		scores = graph.Add(scores, mask)
 	}
 	out := graph.DotGeneral(Softmax(scores), []int{3}, []int{0, 1}, v, []int{1}, []int{0, 2}) // [batch, heads, queries, d]
-	return graph.TransposeAllDims(out, 0, 2, 1, 3)
+	return graph.TransposeAllAxes(out, 0, 2, 1, 3)
 }
 
 // CausalMask is the mask [1,1,n,n] that lets a token see itself and what came before it: 0 there, -1e9 elsewhere.

@@ -128,5 +128,5 @@ func AffineGrid(theta *graph.Node, h, w int, alignCorners bool) *graph.Node {
 		}
 	}
 	out := graph.DotGeneral(theta, []int{2}, nil, constant(theta, base), []int{1}, nil) // [n,2,h*w]
-	return graph.Reshape(graph.TransposeAllDims(out, 0, 2, 1), n, h, w, 2)
+	return graph.Reshape(graph.TransposeAllAxes(out, 0, 2, 1), n, h, w, 2)
 }

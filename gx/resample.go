@@ -130,7 +130,7 @@ func Resample(x *graph.Node, rows, cols Matrix) *graph.Node {
 	}
 	x = graph.DotGeneral(x, []int{1}, nil, constant(x, rows), []int{1}, nil) // [n,w,c,H]
 	x = graph.DotGeneral(x, []int{1}, nil, constant(x, cols), []int{1}, nil) // [n,c,H,W]
-	return graph.TransposeAllDims(x, 0, 2, 3, 1)
+	return graph.TransposeAllAxes(x, 0, 2, 3, 1)
 }
 
 func constant(like *graph.Node, m Matrix) *graph.Node {

@@ -124,7 +124,7 @@ func (w warp) apply(x, p *graph.Node) *graph.Node {
 	}
 	z := row(7)
 	eps := graph.Scalar(x.Graph(), x.DType(), 1e-8)
-	scale := graph.Where(graph.GreaterThan(graph.Abs(z), eps), graph.Inverse(graph.Add(z, eps)), graph.OnesLike(z))
+	scale := graph.Where(graph.GreaterThan(graph.Abs(z), eps), graph.Reciprocal(graph.Add(z, eps)), graph.OnesLike(z))
 	grid := graph.Concatenate([]*graph.Node{graph.Mul(row(1), scale), graph.Mul(row(4), scale)}, -1)
 	return choose(p, 0, gx.GridSample(x, graph.StopGradient(grid), w.padding, w.inAligned), x)
 }

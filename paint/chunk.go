@@ -120,7 +120,7 @@ func CropGraph(view, rows, cols *graph.Node) *graph.Node {
 	t := graph.DotGeneral(rows, []int{2}, nil, graph.Reshape(view, h, w*c), []int{0}, nil) // [n,S,w*c]
 	t = graph.Reshape(t, n, s, w, c)
 	t = graph.DotGeneral(cols, []int{2}, []int{0}, t, []int{2}, []int{0}) // [n,S(x),S(y),c]
-	return graph.TransposeAllDims(t, 0, 2, 1, 3)
+	return graph.TransposeAllAxes(t, 0, 2, 1, 3)
 }
 
 // CropAdjoint takes the gradient for each cut [n,S,S,c] back to the view, one plane for each cut: [n,h,w,c].

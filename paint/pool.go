@@ -51,9 +51,9 @@ func repeatEdges(x *graph.Node, axis, size int) *graph.Node {
 func maxPoolGraph(x *graph.Node, oh, ow int) *graph.Node {
 	d := x.Shape().Dimensions
 	h, w, c := d[1], d[2], d[3]
-	columns := graph.Reshape(graph.TransposeAllDims(x, 0, 2, 1, 3), w, h*c)
+	columns := graph.Reshape(graph.TransposeAllAxes(x, 0, 2, 1, 3), w, h*c)
 	columns = maxRows(columns, ow) // [ow, h*c]
-	rows := graph.Reshape(graph.TransposeAllDims(graph.Reshape(columns, ow, h, c), 1, 0, 2), h, ow*c)
+	rows := graph.Reshape(graph.TransposeAllAxes(graph.Reshape(columns, ow, h, c), 1, 0, 2), h, ow*c)
 	return graph.Reshape(maxRows(rows, oh), 1, oh, ow, c)
 }
 

@@ -41,14 +41,8 @@ func (s *scene) line(pts []point, width float64, c color.NRGBA, clip *box) {
 	s.items = append(s.items, item{points: pts, width: width, colour: c, clip: clip})
 }
 
-func (s *scene) box(b box, c color.NRGBA) { s.items = append(s.items, item{fill: &b, colour: c}) }
-
 func (s *scene) word(text string, at point, size float64, a anchor, c color.NRGBA) {
 	s.items = append(s.items, item{text: text, at: at, size: size, anchor: a, colour: c})
-}
-
-func (s *scene) wordUp(text string, at point, size float64, c color.NRGBA) {
-	s.items = append(s.items, item{text: text, at: at, size: size, anchor: middle, colour: c, up: true})
 }
 
 // fade is a colour with a share of its opacity.

@@ -127,8 +127,8 @@ func nnOperation(f *golden.Fixture, name string) (operation, error) {
 }
 
 // channelsLast and channelsFirst go between PyTorch's pictures [n,c,h,w] and ours [n,h,w,c].
-func channelsLast(x *graph.Node) *graph.Node  { return graph.TransposeAllDims(x, 0, 2, 3, 1) }
-func channelsFirst(x *graph.Node) *graph.Node { return graph.TransposeAllDims(x, 0, 3, 1, 2) }
+func channelsLast(x *graph.Node) *graph.Node  { return graph.TransposeAllAxes(x, 0, 2, 3, 1) }
+func channelsFirst(x *graph.Node) *graph.Node { return graph.TransposeAllAxes(x, 0, 3, 1, 2) }
 
 // nnConvolution reads the options of conv_ci3_co8_k3_s1_p1_d1_g1 or convT_ci6_co4_k4_s2_p1_op0 from the name.
 func nnConvolution(name string) (operation, error) {
@@ -144,7 +144,7 @@ func nnConvolution(name string) (operation, error) {
 	}
 	if strings.HasPrefix(name, "convT_") {
 		return func(x *graph.Node, w []*graph.Node) *graph.Node {
-			kernel := graph.TransposeAllDims(w[0], 2, 3, 0, 1)
+			kernel := graph.TransposeAllAxes(w[0], 2, 3, 0, 1)
 			return bias(gx.ConvTranspose(channelsLast(x), kernel, option["s"], option["p"], option["op"]), w[1])
 		}, nil
 	}
@@ -156,7 +156,7 @@ func nnConvolution(name string) (operation, error) {
 		return nil, fmt.Errorf("no stride in the name")
 	}
 	return func(x *graph.Node, w []*graph.Node) *graph.Node {
-		return bias(gx.Convolve(channelsLast(x), graph.TransposeAllDims(w[0], 2, 3, 1, 0), o), w[1])
+		return bias(gx.Convolve(channelsLast(x), graph.TransposeAllAxes(w[0], 2, 3, 1, 0), o), w[1])
 	}, nil
 }
 
@@ -226,8 +226,8 @@ func nnAffineGrid(e *engine.Engine, f *golden.Fixture, r *golden.Report) error {
 
 // nnAttention is causal attention over [heads, tokens, width].
 func nnAttention(q *graph.Node, w []*graph.Node) *graph.Node {
-	heads := func(x *graph.Node) *graph.Node { return graph.InsertAxes(graph.TransposeAllDims(x, 1, 0, 2), 0) }
+	heads := func(x *graph.Node) *graph.Node { return graph.InsertAxes(graph.TransposeAllAxes(x, 1, 0, 2), 0) }
 	mask := gx.CausalMask(q.Graph(), q.DType(), q.Shape().Dimensions[1])
 	y := gx.Attention(heads(q), heads(w[0]), heads(w[1]), mask) // [1, tokens, heads, width]
-	return graph.TransposeAllDims(graph.Squeeze(y, 0), 1, 0, 2)
+	return graph.TransposeAllAxes(graph.Squeeze(y, 0), 1, 0, 2)
 }

@@ -200,5 +200,5 @@ func (m *vqModel) pictureGradient() error {
 }
 
 // vqHWC brings [n,c,h,w] to the graph's order, vqCHW back to the file's.
-func vqHWC(x *graph.Node) *graph.Node { return graph.TransposeAllDims(x, 0, 2, 3, 1) }
-func vqCHW(x *graph.Node) *graph.Node { return graph.TransposeAllDims(x, 0, 3, 1, 2) }
+func vqHWC(x *graph.Node) *graph.Node { return graph.TransposeAllAxes(x, 0, 2, 3, 1) }
+func vqCHW(x *graph.Node) *graph.Node { return graph.TransposeAllAxes(x, 0, 3, 1, 2) }
