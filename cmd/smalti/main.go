@@ -37,7 +37,6 @@ type app struct {
 	out, err io.Writer
 	env      func(string) string
 	now      func() time.Time
-	cancel   context.CancelCauseFunc
 
 	json, quiet bool
 	threads     int

@@ -169,25 +169,9 @@ func (p *painter) word(it item) error {
 	width := font.MeasureString(face, it.text)
 	shift := []fixed.Int26_6{0, width / 2, width}[it.anchor]
 	x, y := it.at.x*p.scale, it.at.y*p.scale
-	if !it.up {
-		d := font.Drawer{Dst: p.img, Src: image.NewUniform(it.colour), Face: face,
-			Dot: fixed.Point26_6{X: fixed.Int26_6(math.Round(x*64)) - shift, Y: fixed.Int26_6(math.Round(y)) << 6}}
-		d.DrawString(it.text)
-		return nil
-	}
-	// Draw it lying as a mask, then turn the mask.
-	ascent, descent := face.Metrics().Ascent.Ceil(), face.Metrics().Descent.Ceil()
-	mask := image.NewAlpha(image.Rect(0, 0, width.Ceil()+1, ascent+descent))
-	d := font.Drawer{Dst: mask, Src: image.Opaque, Face: face, Dot: fixed.P(0, ascent)}
+	d := font.Drawer{Dst: p.img, Src: image.NewUniform(it.colour), Face: face,
+		Dot: fixed.Point26_6{X: fixed.Int26_6(math.Round(x*64)) - shift, Y: fixed.Int26_6(math.Round(y)) << 6}}
 	d.DrawString(it.text)
-	turned := image.NewAlpha(image.Rect(0, 0, mask.Rect.Dy(), mask.Rect.Dx()))
-	for my := range mask.Rect.Dy() {
-		for mx := range mask.Rect.Dx() {
-			turned.SetAlpha(my, mask.Rect.Dx()-1-mx, mask.AlphaAt(mx, my))
-		}
-	}
-	corner := image.Pt(int(math.Round(x))-ascent, int(math.Round(y))-mask.Rect.Dx()+shift.Round())
-	draw.DrawMask(p.img, turned.Rect.Add(corner), image.NewUniform(it.colour), image.Point{}, turned, image.Point{}, draw.Over)
 	return nil
 }
 

@@ -22,7 +22,6 @@ type item struct {
 	at     point   // of a word: its place on the base line
 	size   float64 // of a word, in pixels
 	anchor anchor
-	up     bool // a word that is read from below to above
 }
 
 // box is a rectangle.

@@ -64,12 +64,8 @@ func svgLine(b *bufio.Writer, it item, clips map[box]int) {
 }
 
 func svgWord(b *bufio.Writer, it item) {
-	turn := ""
-	if it.up {
-		turn = fmt.Sprintf(` transform="rotate(-90 %s %s)"`, short(it.at.x), short(it.at.y))
-	}
-	fmt.Fprintf(b, `<text x="%s" y="%s" font-size="%s" text-anchor="%s" fill="%s"%s>`, short(it.at.x), short(it.at.y), short(it.size),
-		[]string{"start", "middle", "end"}[it.anchor], hex(it.colour), turn)
+	fmt.Fprintf(b, `<text x="%s" y="%s" font-size="%s" text-anchor="%s" fill="%s">`, short(it.at.x), short(it.at.y), short(it.size),
+		[]string{"start", "middle", "end"}[it.anchor], hex(it.colour))
 	_ = xml.EscapeText(b, []byte(it.text)) // b remembers its error until Flush
 	_, _ = b.WriteString("</text>\n")
 }
