@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -24,23 +26,37 @@ import (
 type Options struct {
 	Threads int    // workers inside an operation; 0 means one for each processor
 	Class   string // of kernels: avx512bf16, avx512, avx2 or generic; empty means $SMALTI_CPU, else the best that this machine has
+
+	Precision string // of products: F32 or Mixed; empty means F32
 }
+
+// Names of precisions. F32 computes in float32. Mixed rounds the operands of large products with weights to bfloat16 and
+// adds up in float32: relative root mean square error up to 2.5e-3 of a product (docs/engine.md).
+const (
+	F32   = cpu.F32
+	Mixed = cpu.Mixed
+)
+
+// ErrPrecision is wrapped by New's error when the class of kernels cannot compute with the precision asked for.
+var ErrPrecision = cpu.ErrPrecision
 
 // Engine runs graphs on one backend. It is safe for concurrent use.
 type Engine struct {
 	backend   *cpu.Backend
 	profiling sync.Mutex // held by a run whose operations are measured
+	uploading sync.Mutex // held while tensors become buffers of the backend
 }
 
 // Tensors are values by name: the weights of a model, or the whole state of a training.
 type Tensors map[string]*tensors.Tensor
 
-// New starts a backend. It fails when the class is unknown or more than this machine can run.
+// New starts a backend. It fails when the class is unknown or more than this machine can run, and with ErrPrecision when
+// the class cannot compute with the precision.
 func New(o Options) (*Engine, error) {
 	if o.Class == "" {
 		o.Class = os.Getenv("SMALTI_CPU") // so that every test can run on every class
 	}
-	b, err := cpu.New(cpu.Options{Threads: o.Threads, Class: o.Class})
+	b, err := cpu.New(cpu.Options{Threads: o.Threads, Class: o.Class, Precision: o.Precision})
 	if err != nil {
 		return nil, fmt.Errorf("engine: start the backend: %w", err)
 	}
@@ -52,6 +68,9 @@ func (e *Engine) Name() string { return e.backend.Name() }
 
 // Class names the set of instructions that decides which kernels run. Pictures are byte-equal within one class.
 func (e *Engine) Class() string { return e.backend.Class() }
+
+// Precision returns F32 or Mixed.
+func (e *Engine) Precision() string { return e.backend.Precision() }
 
 // Threads returns the number of workers.
 func (e *Engine) Threads() int { return e.backend.Threads() }
@@ -97,11 +116,8 @@ func (p *Program) Run(vars Tensors, in ...*tensors.Tensor) ([]*tensors.Tensor, e
 	if err != nil {
 		return nil, fmt.Errorf("engine: compile %s: %w", p.name, err)
 	}
-	args := make([]any, 0, len(in)+len(c.decls))
-	for _, t := range in {
-		args = append(args, t)
-	}
-	for _, d := range c.decls {
+	weights := make([]*tensors.Tensor, len(c.decls))
+	for i, d := range c.decls {
 		t, ok := vars[d.Name]
 		if !ok {
 			return nil, fmt.Errorf("engine: %s: variable %q has no value", p.name, d.Name)
@@ -109,10 +125,14 @@ func (p *Program) Run(vars Tensors, in ...*tensors.Tensor) ([]*tensors.Tensor, e
 		if !t.Shape().Equal(d.Shape()) {
 			return nil, fmt.Errorf("engine: %s: variable %q is %s, want %s", p.name, d.Name, t.Shape(), d.Shape())
 		}
-		args = append(args, t)
+		weights[i] = t
 	}
 	var outs []*tensors.Tensor
-	if err := p.e.timed(p.name, false, func() error { return Try(func() { outs = c.g.Run(args...) }) }); err != nil {
+	run := func() {
+		bufs := p.e.buffers(in, weights)
+		outs = c.g.RunWithBuffers(bufs, make([]bool, len(bufs)), 0)
+	}
+	if err := p.e.timed(p.name, false, func() error { return Try(run) }); err != nil {
 		return nil, fmt.Errorf("engine: run %s: %w", p.name, err)
 	}
 	n := len(outs) - len(c.updates)
@@ -120,6 +140,29 @@ func (p *Program) Run(vars Tensors, in ...*tensors.Tensor) ([]*tensors.Tensor, e
 		vars[name] = outs[n+i]
 	}
 	return outs[:n], nil
+}
+
+// keepHost is the size in bytes from which on a weight is kept by the backend alone.
+const keepHost = 64 << 10
+
+// buffers returns the inputs' and the weights' buffers, made where there are none yet. A large weight has no copy on the host
+// from its upload on; a tensor that is read there gets one again. It panics as GoMLX does.
+func (e *Engine) buffers(in, weights []*tensors.Tensor) []compute.Buffer {
+	e.uploading.Lock() // so that no tensor is uploaded twice, and one that another run reads is left alone
+	defer e.uploading.Unlock()
+	bufs := make([]compute.Buffer, 0, len(in)+len(weights))
+	for i, t := range slices.Concat(in, weights) {
+		uploaded := t.IsOnDevice(0)
+		b, err := t.Buffer(e.backend, 0)
+		if err != nil {
+			panic(err)
+		}
+		if !uploaded && i >= len(in) && t.Memory() >= keepHost {
+			t.FinalizeLocal()
+		}
+		bufs = append(bufs, b)
+	}
+	return bufs
 }
 
 // Decls traces the program for inputs of the given shapes, without compiling it, and returns its variables.

@@ -24,6 +24,8 @@ const Name = "cpu"
 type Options struct {
 	Threads int    // workers inside an operation; 0 means one for each processor
 	Class   string // class of kernels (kernel.ParseClass); empty means the best that this machine has
+
+	Precision string // of products: F32 or Mixed; empty means F32
 }
 
 // Backend implements compute.Backend. It is safe for concurrent use.
@@ -33,6 +35,7 @@ type Backend struct {
 	set     *kernel.Set
 	pool    *pool.Pool
 	threads int
+	mixed   bool // products of mixedTable are computed in bfloat16
 	memory  recycler
 	closed  atomic.Bool
 
@@ -62,7 +65,14 @@ func New(o Options) (*Backend, error) {
 		}
 		class = c
 	}
-	return &Backend{set: kernel.For(class), pool: pool.New(o.Threads), threads: o.Threads, fallbacks: map[string]int{}}, nil
+	set := kernel.For(class)
+	switch {
+	case o.Precision != "" && o.Precision != F32 && o.Precision != Mixed:
+		return nil, fmt.Errorf("cpu: %w: %q is none of %s, %s", ErrPrecision, o.Precision, F32, Mixed)
+	case o.Precision == Mixed && !set.HasBF16():
+		return nil, fmt.Errorf("cpu: %w: %s needs kernels that multiply bfloat16, which class %s has not", ErrPrecision, Mixed, class)
+	}
+	return &Backend{set: set, mixed: o.Precision == Mixed, pool: pool.New(o.Threads), threads: o.Threads, fallbacks: map[string]int{}}, nil
 }
 
 // Name implements compute.Backend.
@@ -78,6 +88,14 @@ func (b *Backend) Description() string {
 
 // Class is the class of kernels in use.
 func (b *Backend) Class() string { return b.set.Class().String() }
+
+// Precision is F32 or Mixed.
+func (b *Backend) Precision() string {
+	if b.mixed {
+		return Mixed
+	}
+	return F32
+}
 
 // Threads is the number of workers.
 func (b *Backend) Threads() int { return b.threads }

@@ -19,6 +19,8 @@ type compiler struct {
 	units []*pass.Unit
 	last  []int // by slot: the last unit that reads it
 	def   []int // by slot: the unit that writes it
+
+	chooses map[*ir.Node]bool // see choosing; nil before it is asked for
 }
 
 func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {

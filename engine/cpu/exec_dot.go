@@ -89,17 +89,22 @@ func makeDot(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 	dst, left, right := c.slot(n), c.slot(n.In[0]), c.slot(n.In[1])
 	work := 2 * float64(n.Size()) * float64(d.k)
 	if n.Shape.DType == dtypes.Float32 {
+		bias := c.bias(n)
+		d.acc = bias >= 0
+		run := d.run
+		if c.mixed(n) {
+			d.prepareMixed()
+			run = d.runMixed
+		}
 		if !d.a.usable() && d.a.copied == nil { // strided both ways
 			d.a.copied = newMove([]int{d.m, d.k}, []int{d.k, 1}, []int{d.a.rowStride, d.a.colStride}, 0, 0)
 			d.a.rowStride, d.a.colStride = d.k, 1
 		}
-		bias := c.bias(n)
-		d.acc = bias >= 0
 		return func(f *frame) {
 			if d.acc {
 				fillRows(f, view[float32](f.slots[dst]), view[float32](f.slots[bias]))
 			}
-			d.run(f, f.slots[dst], f.slots[left], f.slots[right], f.inputs[right])
+			run(f, f.slots[dst], f.slots[left], f.slots[right], f.inputs[right])
 		}, work, nil
 	}
 	make := byType[func(d *dot, dst, left, right int) func(f *frame)]{nil, dotLoops[float64], dotLoops[int8], dotLoops[int16], dotLoops[int32],

@@ -71,7 +71,11 @@ func (c *compiler) thunk(u *pass.Unit, p *program) (thunk, error) {
 	if n.Size() == 0 {
 		run = func(*frame) {}
 	}
-	return thunk{name: n.Name(), unit: describe(n), run: run, work: work}, nil
+	unit := describe(n)
+	if c.mixed(n) {
+		unit += " in bfloat16"
+	}
+	return thunk{name: n.Name(), unit: unit, run: run, work: work}, nil
 }
 
 // describe is a line about an operation for profiles.
