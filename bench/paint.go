@@ -23,7 +23,7 @@ type Painting struct {
 	Chunk     int    // cuts that are looked at together; 0 means the loop's default
 	Scheme    string // of cuts
 	Iters     int
-	Precision string // "f32"
+	Precision string // engine.F32 or engine.Mixed
 }
 
 // Iteration is what one iteration took, in seconds. Total is measured around the whole step and Decode around its
@@ -78,8 +78,8 @@ func (p Painting) Check() error {
 	if p.Cuts < 1 || p.Cuts > 4096 || p.Iters < 1 || p.Chunk < 0 {
 		return fmt.Errorf("%d cuts in chunks of %d, %d iterations", p.Cuts, p.Chunk, p.Iters)
 	}
-	if p.Precision != "f32" {
-		return fmt.Errorf("unknown precision %q (have f32)", p.Precision)
+	if p.Precision != engine.F32 && p.Precision != engine.Mixed {
+		return fmt.Errorf("unknown precision %q (have %s, %s)", p.Precision, engine.F32, engine.Mixed)
 	}
 	_, err := paint.SchemeByName(p.Scheme)
 	return err
@@ -100,7 +100,7 @@ func Paint(ctx context.Context, o Options, p Painting, progress func(iter int, s
 	if err := p.Check(); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class})
+	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: p.Precision})
 	if err != nil {
 		return nil, err
 	}

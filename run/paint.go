@@ -37,6 +37,10 @@ func (r *Runner) Check(j *spec.Job) error {
 	if err := j.Validate(); err != nil {
 		return err
 	}
+	r, err := r.at(j.Precision)
+	if err != nil {
+		return err
+	}
 	m, _, err := r.VQGAN(j.VQGAN)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type Options struct {
 // Runner runs jobs. Models stay loaded between jobs. It is safe for concurrent use.
 type Runner struct {
 	engine  *engine.Engine
+	options Options
 	store   *store.Store
 	now     func() time.Time
 	version string
@@ -40,16 +42,41 @@ type Runner struct {
 	clips  map[string]*clip.Model  // by sha256
 	vqgans map[string]*vqgan.Model // by sha256
 	gans   map[string]*gan.Model   // by sha256
+	mixed  *Runner                 // with bfloat16 products; nil before a job asks for them, see at
 }
 
-// New starts an engine.
-func New(o Options) (*Runner, error) {
-	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class})
+// New starts an engine. Jobs of another precision than float32 get an engine of their own when they come.
+func New(o Options) (*Runner, error) { return newRunner(o, engine.F32) }
+
+func newRunner(o Options, precision string) (*Runner, error) {
+	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: precision})
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
-	return &Runner{engine: e, store: o.Store, now: o.Now, version: o.Version,
+	return &Runner{engine: e, options: o, store: o.Store, now: o.Now, version: o.Version,
 		clips: map[string]*clip.Model{}, vqgans: map[string]*vqgan.Model{}, gans: map[string]*gan.Model{}}, nil
+}
+
+// at returns the Runner whose engine and models compute with a precision: r itself for float32. It refuses a precision
+// that the CPU lacks.
+func (r *Runner) at(precision string) (*Runner, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case precision == r.engine.Precision():
+		return r, nil
+	case r.mixed != nil:
+		return r.mixed, nil
+	}
+	m, err := newRunner(r.options, precision)
+	if errors.Is(err, engine.ErrPrecision) {
+		return nil, spec.Refusef("use --precision f32", "--precision %s needs a CPU that multiplies bfloat16; class %s does not", precision, r.engine.Class())
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.mixed = m
+	return m, nil
 }
 
 // Engine returns the engine that graphs run on.

@@ -80,6 +80,10 @@ type eye struct {
 // prepare loads the models, pins them in the job, and makes a painter whose targets are those of the job's first step.
 func (r *Runner) prepare(ctx context.Context, req *Painting, sink event.Sink) (*session, error) {
 	job := req.Job
+	r, err := r.at(job.Precision)
+	if err != nil {
+		return nil, err
+	}
 	s := &session{Runner: r, req: req, sink: sink, job: &job, used: map[string][]byte{}}
 	decoder, ref, err := r.VQGAN(job.VQGAN)
 	if err != nil {

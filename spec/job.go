@@ -16,7 +16,7 @@ var (
 	Schemes    = []string{"updated", "original", "pooled"}
 	Optimisers = []string{"adam", "adamw", "adagrad", "adamax", "radam", "rmsprop", "sgd"}
 	Starts     = []string{"codes", "pixels", "gradient", "fractal", "image"}
-	Precisions = []string{"f32"}
+	Precisions = []string{"f32", "mixed"}
 )
 
 // Limits of what a job may ask for. They are generous: they catch slips (--size 51200x512), not ambition.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/smalti/smalti/bench"
+	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/train"
 	"github.com/smalti/smalti/ui"
@@ -141,6 +143,9 @@ func (a *app) runBenchPaint(ctx context.Context, p bench.Painting, arch string) 
 		}
 	}
 	its, err := bench.Paint(ctx, a.benchOptions(), p, progress)
+	if errors.Is(err, engine.ErrPrecision) {
+		return spec.Refusef("use --precision f32", "%v", err)
+	}
 	if err != nil {
 		return err
 	}

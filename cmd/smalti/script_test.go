@@ -41,7 +41,19 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOMAXPROCS", "2")
 			return nil
 		},
-		Condition: func(cond string) (bool, error) { return cond == "large" && os.Getenv("SMALTI_LARGE") != "", nil },
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "large":
+				return os.Getenv("SMALTI_LARGE") != "", nil
+			case "avx2", "avx512bf16": // whether this machine runs kernels of the class
+				e, err := engine.New(engine.Options{Threads: 1, Class: cond})
+				if err == nil {
+					e.Close()
+				}
+				return err == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
 	})
 }
 
