@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"sync"
-
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/shapes"
 	"github.com/pkg/errors"
@@ -21,9 +19,6 @@ type Executable struct {
 	slots  []slot
 	out    []outSlot // by output
 	arena  int       // bytes
-
-	mu     sync.Mutex
-	arenas [][]byte // not in use
 }
 
 // slotKind says where the memory of a value comes from.
@@ -64,12 +59,8 @@ type thunk struct {
 	work float64 // operations, for profiles: multiply-adds count two; 0 when unknown
 }
 
-// Finalize releases memory.
-func (e *Executable) Finalize() {
-	e.mu.Lock()
-	e.arenas = nil
-	e.mu.Unlock()
-}
+// Finalize does nothing: an executable holds no memory between runs.
+func (e *Executable) Finalize() {}
 
 // Inputs implements compute.Executable.
 func (e *Executable) Inputs() (names []string, inputShapes []shapes.Shape) {
@@ -95,7 +86,7 @@ func (e *Executable) Execute(inputs []compute.Buffer, donate []bool, device comp
 	if err != nil {
 		return nil, errors.WithMessagef(err, "cpu: run %q", e.name)
 	}
-	arena := e.takeArena()
+	arena := e.backend.memory.arenas.take(e.arena)
 	outs := make([]*Buffer, len(e.outputs))
 	for i, o := range e.outputs {
 		outs[i] = e.backend.newBuffer(o.Shape)
@@ -112,7 +103,7 @@ func (e *Executable) Execute(inputs []compute.Buffer, donate []bool, device comp
 			copy(outs[i].mem, f.slots[o.slot])
 		}
 	}
-	e.giveArena(arena)
+	e.backend.memory.arenas.give(arena)
 	for i, b := range bufs {
 		if len(donate) > 0 && donate[i] {
 			_ = b.Finalize()
@@ -197,21 +188,4 @@ func (e *Executable) run(f *frame) error {
 		return errors.WithMessagef(err, "operation %s", e.thunks[at].name)
 	}
 	return nil
-}
-
-func (e *Executable) takeArena() []byte {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if k := len(e.arenas); k > 0 {
-		a := e.arenas[k-1]
-		e.arenas = e.arenas[:k-1]
-		return a
-	}
-	return allocate(e.arena)
-}
-
-func (e *Executable) giveArena(a []byte) {
-	e.mu.Lock()
-	e.arenas = append(e.arenas, a)
-	e.mu.Unlock()
 }

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"slices"
 	"sync"
 	"unsafe"
 )
@@ -42,6 +43,8 @@ type recycler struct {
 	mu   sync.Mutex
 	free map[int][][]byte
 	held int
+
+	arenas arenas
 }
 
 const keepBytes = 256 << 20
@@ -82,4 +85,57 @@ func (r *recycler) drop() {
 	r.mu.Lock()
 	r.free, r.held = nil, 0
 	r.mu.Unlock()
+	r.arenas.drop()
+}
+
+// arenas keeps the arenas that are not in use, for all executables of a backend: most run one after the other, and then
+// one arena, as large as the largest needs, serves them all. Runs at the same time have an arena each.
+type arenas struct {
+	mu   sync.Mutex
+	free [][]byte
+}
+
+// take returns at least n bytes with any content: the smallest arena that is large enough. When there is none, the largest one
+// makes place for a new one.
+func (a *arenas) take(n int) []byte {
+	a.mu.Lock()
+	best, largest := -1, -1
+	for i, m := range a.free {
+		if len(m) >= n && (best < 0 || len(m) < len(a.free[best])) {
+			best = i
+		}
+		if largest < 0 || len(m) > len(a.free[largest]) {
+			largest = i
+		}
+	}
+	out := best
+	if out < 0 {
+		out = largest
+	}
+	var m []byte
+	if out >= 0 {
+		m = a.free[out]
+		a.free = slices.Delete(a.free, out, out+1)
+	}
+	a.mu.Unlock()
+	if best >= 0 {
+		return m
+	}
+	return allocate(n)
+}
+
+// give takes back what take returned.
+func (a *arenas) give(m []byte) {
+	if len(m) == 0 {
+		return
+	}
+	a.mu.Lock()
+	a.free = append(a.free, m)
+	a.mu.Unlock()
+}
+
+func (a *arenas) drop() {
+	a.mu.Lock()
+	a.free = nil
+	a.mu.Unlock()
 }
