@@ -55,7 +55,7 @@ func (p *plain) run(f *frame, y, x, w, bias []float32, weights *Buffer) {
 	var mem []byte
 	var packed []float32
 	if weights != nil {
-		packed = weights.pack(p.key, func() []float32 {
+		packed = weights.packWithin(p.key, 4*p.plan.WeightSize(), func() []float32 {
 			packed := view[float32](allocate(4 * p.plan.WeightSize()))
 			p.pack(f, packed, w)
 			return packed

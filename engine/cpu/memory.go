@@ -44,7 +44,8 @@ type recycler struct {
 	free map[int][][]byte
 	held int
 
-	arenas arenas
+	arenas   arenas
+	winograd budget // of packs
 }
 
 const keepBytes = 256 << 20
