@@ -48,6 +48,7 @@ func main() { os.Exit(realMain()) }
 
 func realMain() int {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
+	boundGarbage(a.env)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A second signal ends the program at once: the first restores the default behaviour.
