@@ -4,17 +4,25 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smalti/smalti/event"
 )
 
-// killedEnv names the folder in which a child of this test trains until it is killed.
-const killedEnv = "SMALTI_TEST_KILLED"
+// killedEnv names the folder in which a child of this test trains, killedAfter the number of events after which it kills
+// itself; 0 lets it end.
+const (
+	killedEnv   = "SMALTI_TEST_KILLED"
+	killedAfter = "SMALTI_TEST_KILLED_AFTER"
+)
 
 func killedConfig() Config {
 	c := toyConfig()
@@ -22,7 +30,8 @@ func killedConfig() Config {
 	return c
 }
 
-// TestKilledChild is the child: it trains, or goes on.
+// TestKilledChild is the child: it trains, or goes on. It dies by SIGKILL a random moment after an event, so that how fast the
+// machine is does not matter.
 func TestKilledChild(t *testing.T) {
 	dir := os.Getenv(killedEnv)
 	if dir == "" {
@@ -30,6 +39,17 @@ func TestKilledChild(t *testing.T) {
 	}
 	l := duelLoop(killedConfig(), dir)
 	l.Resume, l.SheetEvery = hasState(dir), 0
+	if left, _ := strconv.Atoi(os.Getenv(killedAfter)); left > 0 {
+		self, err := os.FindProcess(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Sink = event.Func(func(event.Event) {
+			if left--; left == 0 { // the delay is a draw of the clock, not of a training
+				time.AfterFunc(time.Duration(rand.IntN(1000))*time.Microsecond, func() { _ = self.Kill() })
+			}
+		})
+	}
 	if _, err := l.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -45,28 +65,27 @@ func TestGameSurvivesKills(t *testing.T) {
 		t.Skip(err)
 	}
 	dir := t.TempDir()
-	child := func(limit time.Duration) error {
-		ctx, cancel := context.WithTimeout(context.Background(), limit)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, self, "-test.run", "^TestKilledChild$")
-		cmd.Env = append(os.Environ(), killedEnv+"="+dir)
-		out, err := cmd.CombinedOutput() // a context that ends kills with SIGKILL
-		if ctx.Err() != nil {
-			return ctx.Err()
+	child := func(after int) (killed bool) {
+		cmd := exec.Command(self, "-test.run", "^TestKilledChild$")
+		cmd.Env = append(os.Environ(), killedEnv+"="+dir, fmt.Sprintf("%s=%d", killedAfter, after))
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return false
 		}
-		if err != nil {
+		if cmd.ProcessState.ExitCode() != -1 { // -1: a signal ended it
 			t.Fatalf("%v\n%s", err, out)
 		}
-		return nil
+		return true
 	}
+	// The whole run has some 180 events, of which 20 children that die after at most 4 see about half.
 	kills := 0
 	for range 20 {
-		if errors.Is(child(time.Duration(80+rand.IntN(170))*time.Millisecond), context.DeadlineExceeded) { // a draw of the clock, not of a training
+		if child(1 + rand.IntN(4)) {
 			kills++
 		}
 	}
-	if err := child(time.Minute); err != nil {
-		t.Fatal(err)
+	if child(0) {
+		t.Fatal("the last child was killed, which nobody asked for")
 	}
 	whole := duelLoop(killedConfig(), t.TempDir())
 	whole.SheetEvery = 0
@@ -76,7 +95,7 @@ func TestGameSurvivesKills(t *testing.T) {
 			t.Errorf("after %d kills %s differs from that of one run", kills, name)
 		}
 	}
-	if kills < 5 {
+	if kills < 10 {
 		t.Errorf("only %d of 20 children were killed before they ended", kills)
 	}
 }
