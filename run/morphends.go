@@ -22,9 +22,9 @@ type end struct {
 	path  string
 	sum   string // sha256 of the file
 	img   image.Image
-	job   *spec.Job    // nil for a picture that smalti did not make
-	own   *vqgan.Codes // the codes it carries
-	codes vqgan.Codes  // of the morph's model and size
+	by    spec.ModelRef // the model of the codes it carries
+	own   *vqgan.Codes  // those codes; nil for a picture that smalti did not make
+	codes vqgan.Codes   // of the morph's model and size
 }
 
 // openEnd reads a picture, or that of a run folder.
@@ -51,7 +51,7 @@ func openEnd(path string) (*end, error) {
 	return e, nil
 }
 
-// readRecipe looks for the job and the codes. Without both the picture is like any other.
+// readRecipe looks for the recipe, of whatever kind, and the codes. Without both the picture is like any other.
 func (e *end) readRecipe(data []byte) {
 	chunks, err := pixel.ReadChunks(bytes.NewReader(data))
 	if err != nil {
@@ -61,7 +61,7 @@ func (e *end) readRecipe(data []byte) {
 	if err != nil {
 		return
 	}
-	job, err := spec.Decode([]byte(text))
+	head, err := spec.ReadHead([]byte(text))
 	if err != nil {
 		return
 	}
@@ -69,7 +69,7 @@ func (e *end) readRecipe(data []byte) {
 	if err != nil {
 		return
 	}
-	e.job, e.own = job, &vqgan.Codes{H: codes.Rows, W: codes.Cols, Idx: make([]int32, len(codes.Index))}
+	e.by, e.own = head.VQGAN, &vqgan.Codes{H: codes.Rows, W: codes.Cols, Idx: make([]int32, len(codes.Index))}
 	for i, k := range codes.Index {
 		e.own.Idx[i] = int32(k)
 	}
@@ -83,7 +83,7 @@ func (r *Runner) chooseModel(name string, ends []*end) (*vqgan.Model, spec.Model
 	} else {
 		for _, e := range ends {
 			if e.own != nil {
-				ref = e.job.VQGAN
+				ref = e.by
 				break
 			}
 		}
@@ -92,7 +92,7 @@ func (r *Runner) chooseModel(name string, ends []*end) (*vqgan.Model, spec.Model
 }
 
 // exact reports whether the picture's own codes are of this model.
-func (e *end) exact(ref spec.ModelRef) bool { return e.own != nil && e.job.VQGAN.SHA256 == ref.SHA256 }
+func (e *end) exact(ref spec.ModelRef) bool { return e.own != nil && e.by.SHA256 == ref.SHA256 }
 
 // canvas is the size of the morph's frames.
 func (q *Morph) canvas(ends []*end, ref spec.ModelRef, factor int) (w, h int, err error) {
@@ -122,7 +122,7 @@ func (e *end) settle(m *vqgan.Model, ref spec.ModelRef, w, h int, sink event.Sin
 	why := "was not made by smalti"
 	switch {
 	case e.own != nil && !e.exact(ref):
-		why = fmt.Sprintf("was made with another model (%s)", e.job.VQGAN.Name)
+		why = fmt.Sprintf("was made with another model (%s)", e.by.Name)
 	case e.own != nil:
 		why = fmt.Sprintf("is %dx%d", e.own.W*f, e.own.H*f)
 	}
