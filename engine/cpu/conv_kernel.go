@@ -26,11 +26,16 @@ type kernelGradient struct {
 	groupCount int
 	joined     bool  // j and b are one run of rows
 	y          *move // from [i][j][b][o], or nil
+	exchanged  bool  // x and w are each other's
 	winograd   bool  // by Winograd's algorithm, which needs everything contiguous
 }
 
 func newKernelGradient(set *kernel.Set, v *conv) *kernelGradient {
-	kg := &kernelGradient{conv: v, set: set}
+	kg := &kernelGradient{set: set}
+	if e := v.exchange(); e != nil {
+		v, kg.exchanged = e, true
+	}
+	kg.conv = v
 	if v.k.start != 0 || v.k.w < 0 || v.k.h != v.kw*v.k.w {
 		dims := []int{v.c, v.kh, v.kw, v.o}
 		kg.wMove = newMove(dims, contiguous(dims), []int{v.k.b, v.k.h, v.k.w, v.k.c}, 0, v.k.start)
@@ -58,9 +63,31 @@ func newKernelGradient(set *kernel.Set, v *conv) *kernelGradient {
 	}
 	dims := []int{v.oh, v.ow, v.b, v.o}
 	if c := contiguous(dims); v.y.h != c[0] || v.y.w != c[1] || v.y.b != c[2] || v.y.c != 1 {
-		kg.y = newMove(dims, []int{v.y.h, v.y.w, v.y.b, v.y.c}, c, 0, 0)
+		kg.y = newMove(dims, []int{v.y.h, v.y.w, v.y.b, v.y.c}, c, v.y.start, 0)
 	}
 	return kg
+}
+
+// exchange describes the gradient of a transposed convolution's kernel as that of the strided one it is the transpose
+// of: x and the kernel change places, so that no zeros between or around the elements of x are multiplied. With taps counted from
+// the end, i' = oh-1-i,
+//
+//	y[b,i,j,o] = sum over n,s,t of x[n,s,t,b] * w[n, s*inDilate + i' - (oh-1-pad), t*inDilate + j' - (ow-1-pad), o].
+//
+// nil if v is of another kind.
+func (v *conv) exchange() *conv {
+	one := [2]int{1, 1}
+	if v.inDilate == one && v.h*v.w >= v.kh*v.kw || v.stride != one || v.dilate != one || v.k.c != 1 || v.k.start != 0 || v.k.h < 0 || v.k.w < 0 {
+		return nil
+	}
+	e := *v
+	e.b, e.o, e.h, e.w, e.kh, e.kw = v.o, v.b, v.kh, v.kw, v.h, v.w
+	e.dilate, e.inDilate = v.inDilate, one
+	e.pad = [2]int{v.oh - 1 - v.pad[0], v.ow - 1 - v.pad[1]}
+	e.x = strides{b: v.k.c, h: v.k.h, w: v.k.w, c: v.k.b}
+	e.k = strides{b: v.x.c, h: v.x.h, w: v.x.w, c: v.x.b}
+	e.y = strides{b: v.y.c, h: -v.y.h, w: -v.y.w, c: v.y.b, start: v.y.start + (v.oh-1)*v.y.h + (v.ow-1)*v.y.w}
+	return &e
 }
 
 func (kg *kernelGradient) size() int { return kg.oh * kg.ow * kg.b * kg.o }
@@ -107,6 +134,9 @@ func (kg *kernelGradient) winogradGroups(f *frame, sums, x, w []float32) {
 }
 
 func (kg *kernelGradient) thunk(dst, x, w int) func(f *frame) {
+	if kg.exchanged {
+		x, w = w, x
+	}
 	return func(f *frame) {
 		xs, ws, ys := view[float32](f.slots[x]), view[float32](f.slots[w]), view[float32](f.slots[dst])
 		wb := kg.k.b

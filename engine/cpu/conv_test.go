@@ -183,6 +183,28 @@ func TestConvWinograd(t *testing.T) {
 	}
 }
 
+// TestConvExchanged checks gradients of the kernels of transposed convolutions, whose operands change places.
+func TestConvExchanged(t *testing.T) {
+	b := newBackend(t, 2)
+	for seed := range uint64(12) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		for _, name := range []string{"DW", "DW2"} {
+			k, d := [2]int{1 + r.IntN(4), 1 + r.IntN(5)}, [2]int{2 + r.IntN(2), 1 + r.IntN(3)}
+			h, w := 1+r.IntN(7), 1+r.IntN(7)
+			c := convCase{axes: convForms[name], x: []int{1 + r.IntN(4), h, w, 1 + r.IntN(40)}, groups: 1, strides: []int{1, 1},
+				inDilate: d[:], dilate: []int{1, 1}, pads: [][2]int{{r.IntN(4), 0}, {r.IntN(4), 0}}}
+			c.w = []int{c.x[0], 1 + r.IntN(15), 1 + r.IntN(15), 1 + r.IntN(40)}
+			for i := range 2 { // pad behind so that there are k outputs
+				c.pads[i][1] = k[i] - 1 + c.w[1+i] - ((c.x[1+i]-1)*d[i] + 1 + c.pads[i][0])
+			}
+			if got := [2]int{c.outSize(0), c.outSize(1)}; got != k {
+				t.Fatalf("%v outputs, want %v", got, k)
+			}
+			c.check(t, b, r)
+		}
+	}
+}
+
 // TestConvReversed checks that a reversed kernel is read backwards.
 func TestConvReversed(t *testing.T) {
 	b := newBackend(t, 2)
