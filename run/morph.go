@@ -1,17 +1,14 @@
 package run
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"image"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/latent"
@@ -39,11 +36,7 @@ type Morph struct {
 	UniformT      bool        // spread frames by time instead of by how far pictures move
 	Columns, Rows int         // of a sheet between four pictures at its corners, in the place of an animation
 
-	Out       []string      // files: .webm, .gif, .apng, .mp4, and .png for a sheet
-	Dir       string        // folder of the frames; empty means FolderOfMorph(Out[0])
-	Delay     time.Duration // for which a frame is shown
-	Quality   int           // of WebM, 0 to 100
-	KeepOther bool          // do not write over files of another morph
+	Film // with .png for a sheet; the folder is FolderOfMorph(Out[0]) by default
 }
 
 // MorphResult says what a morph led to. Distances are mean absolute differences of neighbouring frames, in steps of 8
@@ -63,9 +56,6 @@ const (
 // FolderOfMorph returns the folder that belongs to an animation.
 func FolderOfMorph(out string) string { return strings.TrimSuffix(out, filepath.Ext(out)) + ".morph" }
 
-// formats by the extension of the output.
-var formats = []string{".webm", ".gif", ".apng", ".mp4"}
-
 // Check refuses what cannot be made, before any work.
 func (m *Morph) Check() error {
 	if n := len(m.Pictures); n < 2 {
@@ -84,15 +74,7 @@ func (m *Morph) Check() error {
 	if m.grid() {
 		check = m.checkGrid
 	}
-	if err := check(); err != nil {
-		return err
-	}
-	for _, out := range m.Out {
-		if dir := filepath.Dir(out); !isDir(dir) {
-			return spec.Refusef("make it first: mkdir -p "+dir, "the folder %s does not exist", dir)
-		}
-	}
-	return nil
+	return check()
 }
 
 func (m *Morph) grid() bool { return m.Columns > 0 || m.Rows > 0 }
@@ -107,7 +89,10 @@ func (m *Morph) checkGrid() error {
 	case m.From != 0 || m.To != 3 || m.Hold != 0 || m.Loop != latent.Once:
 		return spec.Refuse("a grid has no time", "leave out --from, --to, --loop and --hold")
 	}
-	return m.checkExtensions([]string{".png"}, "a grid is one picture")
+	if err := checkExtensions(m.Out, []string{".png"}, "a grid is one picture"); err != nil {
+		return err
+	}
+	return checkFolders(m.Out)
 }
 
 func (m *Morph) checkTimeline() error {
@@ -125,12 +110,6 @@ func (m *Morph) checkTimeline() error {
 	if m.Frames > pixel.MaxFrames || m.Hold < 0 || m.Frames+len(m.Pictures)*m.Hold*2 > pixel.MaxFrames {
 		return spec.Refusef(fmt.Sprintf("an animation has at most %d frames", pixel.MaxFrames), "--frames %d --hold %d is too long", m.Frames, m.Hold)
 	}
-	if m.Delay < time.Millisecond || m.Delay > time.Minute {
-		return spec.Refuse("--fps is out of range", "use 0.02 to 1000 frames per second")
-	}
-	if m.Quality < 0 || m.Quality > 100 {
-		return spec.Refusef("use 0 to 100", "--quality is %d", m.Quality)
-	}
 	tl, err := m.timeline()
 	if err == nil {
 		_, err = tl.Plan(nil)
@@ -138,7 +117,7 @@ func (m *Morph) checkTimeline() error {
 	if err != nil {
 		return spec.Refusef("see: smalti morph --help", "%s", strings.TrimPrefix(err.Error(), "latent: "))
 	}
-	return m.checkExtensions(formats, "an animation is WebM, GIF, animated PNG or MP4")
+	return m.Film.check()
 }
 
 // checkMemory refuses what GIF and sheets cannot hold, all of whose frames are in memory at once.
@@ -151,18 +130,6 @@ func (m *Morph) checkMemory(w, h int) error {
 		if ext := strings.ToLower(filepath.Ext(out)); (ext == ".gif" || ext == ".png") && frames > pixel.MaxGIFPixels/(w*h) {
 			return spec.Refusef("make fewer or smaller frames, or an animation as .webm or .apng",
 				"%d frames of %dx%d are too many for %s", frames, w, h, out)
-		}
-	}
-	return nil
-}
-
-func (m *Morph) checkExtensions(known []string, why string) error {
-	for _, out := range m.Out {
-		if !slices.Contains(known, strings.ToLower(filepath.Ext(out))) {
-			return spec.Refusef("use one of: "+strings.Join(known, ", "), "-o %s: %s", out, why)
-		}
-		if _, err := pixel.FindFFmpeg(); err != nil && strings.EqualFold(filepath.Ext(out), ".mp4") {
-			return spec.Refusef("install ffmpeg, or name a .webm, which needs no other program", "-o %s: %v", out, err)
 		}
 	}
 	return nil
@@ -190,7 +157,7 @@ func (r *Runner) Morph(ctx context.Context, req Morph, sink event.Sink) (MorphRe
 	if err != nil {
 		return MorphResult{}, err
 	}
-	if err := m.openFolder(); err != nil {
+	if err := m.openReel(); err != nil {
 		return MorphResult{}, err
 	}
 	plan, err := m.plan(ctx)
@@ -198,7 +165,7 @@ func (r *Runner) Morph(ctx context.Context, req Morph, sink event.Sink) (MorphRe
 		return MorphResult{}, m.stopped(err, 0, req.Frames)
 	}
 	sink.Emit(event.Event{Kind: event.Started, Steps: len(plan), Path: req.Dir, Text: m.settings()})
-	done, err := m.writeFrames(ctx, plan)
+	done, err := m.reel.shoot(ctx, len(plan), func(i int) (image.Image, []pixel.Chunk, error) { return m.frame(plan[i]) })
 	if err != nil {
 		return MorphResult{}, m.stopped(err, done, len(plan))
 	}
@@ -206,7 +173,7 @@ func (r *Runner) Morph(ctx context.Context, req Morph, sink event.Sink) (MorphRe
 	if err != nil {
 		return MorphResult{}, err
 	}
-	if err := m.assemble(ctx, len(plan)); err != nil {
+	if err := m.reel.cut(ctx, len(plan), m.write); err != nil {
 		return MorphResult{}, m.stopped(err, done, len(plan))
 	}
 	ratio := 0.0
@@ -245,37 +212,14 @@ func (m *morpher) stopped(err error, done, frames int) error {
 	return err
 }
 
-// openFolder makes the folder of the frames. One that holds the same morph is gone on with, one of another morph is
-// cleared, and anything else refused.
-func (m *morpher) openFolder() error {
-	dir := m.req.Dir
+// openReel opens the folder of the frames.
+func (m *morpher) openReel() error {
 	words, err := m.describe()
 	if err != nil {
 		return err
 	}
-	old, err := readCapped(filepath.Join(dir, morphFile), 1<<20)
-	if err == nil && bytes.Equal(old, words) {
-		return nil
-	}
-	if m.req.KeepOther {
-		for _, path := range append([]string{dir}, m.req.Out...) {
-			if _, err := os.Lstat(path); err == nil {
-				return spec.Refusef("choose another name with -o, which may also name this one", "%s is there already", path)
-			}
-		}
-	}
-	if entries, dirErr := os.ReadDir(dir); dirErr == nil && len(entries) > 0 && errors.Is(err, fs.ErrNotExist) {
-		return spec.Refusef("choose another folder with --run", "%s exists and holds no morph", dir)
-	}
-	for _, name := range []string{morphFile, planFile, framesDir} {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("clear the folder of the morph: %w", err)
-		}
-	}
-	if err := os.MkdirAll(filepath.Join(dir, framesDir), 0o755); err != nil {
-		return fmt.Errorf("make the folder of the morph: %w", err)
-	}
-	return writeFile(filepath.Join(dir, morphFile), words)
+	m.reel = &reel{Film: m.req.Film, sink: m.sink, label: morphFile, what: "morph", words: words, also: []string{planFile}, w: m.w, h: m.h}
+	return m.reel.open()
 }
 
 // describe says in canonical JSON what decides the frames: pictures by their sha256, the model, the build.

@@ -44,7 +44,7 @@ func morphs(t *testing.T, n int) morphed {
 // request is a morph through pictures with an output in a folder of its own.
 func (m morphed) request(t *testing.T, n int, change func(*Morph)) Morph {
 	q := Morph{Pictures: m.pictures[:n], Mode: "tokens", Frames: 8, To: float64(n - 1), Loop: latent.Once, Ease: "linear",
-		Out: []string{filepath.Join(t.TempDir(), "m.webm")}, Delay: time.Second / 24, Quality: 80}
+		Film: Film{Out: []string{filepath.Join(t.TempDir(), "m.webm")}, Delay: time.Second / 24, Quality: 80}}
 	if change != nil {
 		change(&q)
 	}
@@ -228,7 +228,7 @@ func TestMorphTakesForeignPictures(t *testing.T) {
 		second, said string
 		kind         event.Kind
 	}{
-		"photo":  {photo, "was not made by smalti: the morph shows its reconstruction at 16x12", event.Notice},
+		"photo":  {photo, "was not made by smalti: it is shown as its reconstruction at 16x12", event.Notice},
 		"other":  {other, "was made with another model (other/model)", event.Notice},
 		"edited": {edited, "has other pixels than its codes", event.Warning},
 	} {

@@ -17,14 +17,14 @@ import (
 	"github.com/smalti/smalti/vqgan"
 )
 
-// end is a picture that a morph leads through.
+// end is a picture of a table.
 type end struct {
 	path  string
 	sum   string // sha256 of the file
 	img   image.Image
 	by    spec.ModelRef // the model of the codes it carries
 	own   *vqgan.Codes  // those codes; nil for a picture that smalti did not make
-	codes vqgan.Codes   // of the morph's model and size
+	codes vqgan.Codes   // of the table's model and size
 }
 
 // openEnd reads a picture, or that of a run folder.
@@ -94,24 +94,6 @@ func (r *Runner) chooseModel(name string, ends []*end) (*vqgan.Model, spec.Model
 // exact reports whether the picture's own codes are of this model.
 func (e *end) exact(ref spec.ModelRef) bool { return e.own != nil && e.by.SHA256 == ref.SHA256 }
 
-// canvas is the size of the morph's frames.
-func (q *Morph) canvas(ends []*end, ref spec.ModelRef, factor int) (w, h int, err error) {
-	if q.Width > 0 {
-		if q.Width%factor != 0 || q.Height%factor != 0 {
-			return 0, 0, spec.Refusef(fmt.Sprintf("the nearest size is %dx%d", nearest(q.Width, factor), nearest(q.Height, factor)),
-				"--size %dx%d is not a multiple of %d, the size of a piece of %s", q.Width, q.Height, factor, ref.Name)
-		}
-		return q.Width, q.Height, nil
-	}
-	for _, e := range ends {
-		if e.exact(ref) {
-			return e.own.W * factor, e.own.H * factor, nil
-		}
-	}
-	b := ends[0].img.Bounds()
-	return nearest(b.Dx(), factor), nearest(b.Dy(), factor), nil
-}
-
 // settle gives the picture its codes and says when they are not its own.
 func (e *end) settle(m *vqgan.Model, ref spec.ModelRef, w, h int, sink event.Sink) error {
 	f := m.Factor()
@@ -140,7 +122,7 @@ func (e *end) settle(m *vqgan.Model, ref spec.ModelRef, w, h int, sink event.Sin
 		return err
 	}
 	sink.Emit(event.Event{Kind: event.Notice, Values: map[string]float64{"psnr": d.PSNR},
-		Message: fmt.Sprintf("%s %s: the morph shows its reconstruction at %dx%d (PSNR %.1f dB)", e.path, why, w, h, d.PSNR)})
+		Message: fmt.Sprintf("%s %s: it is shown as its reconstruction at %dx%d (PSNR %.1f dB)", e.path, why, w, h, d.PSNR)})
 	return nil
 }
 
@@ -152,7 +134,7 @@ func (e *end) compare(m *vqgan.Model, sink event.Sink) error {
 	}
 	if d, err := pixel.Compare(e.img, img.ToImage()); err != nil || !d.Equal() {
 		sink.Emit(event.Event{Kind: event.Warning,
-			Message: e.path + " has other pixels than its codes stand for (edited, or painted by another version or CPU class): the morph shows the codes"})
+			Message: e.path + " has other pixels than its codes stand for (edited, or painted by another version or CPU class): the codes are shown"})
 	}
 	return nil
 }

@@ -7,32 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/draw"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/latent"
 	"github.com/smalti/smalti/pixel"
-	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/vqgan"
-	"github.com/smalti/smalti/weights"
 )
 
 // morpher makes the frames of one morph.
 type morpher struct {
 	*Runner
+	*table
+	reel    *reel
 	req     *Morph
 	sink    event.Sink
-	model   *vqgan.Model
-	ref     spec.ModelRef
-	w, h    int // pixels
-	ends    []*end
-	book    *latent.Book
-	grids   []latent.Grid // of the ends
 	fades   map[[2]int]*latent.Crossfade
 	painted map[string]*image.NRGBA // by codes, within keep bytes
 	keep    int
@@ -43,42 +34,12 @@ const keepPainted = 256 << 20
 
 func (r *Runner) newMorpher(req *Morph, sink event.Sink) (*morpher, error) {
 	m := &morpher{Runner: r, req: req, sink: sink, fades: map[[2]int]*latent.Crossfade{}, painted: map[string]*image.NRGBA{}, keep: keepPainted}
-	for _, path := range req.Pictures {
-		e, err := openEnd(path)
-		if err != nil {
-			return nil, err
-		}
-		m.ends = append(m.ends, e)
-	}
 	var err error
-	if m.model, m.ref, err = r.chooseModel(req.VQGAN, m.ends); err != nil {
+	if m.table, err = r.lay(req.Pictures, wanted{req.VQGAN, req.Width, req.Height}, sink); err != nil {
 		return nil, err
-	}
-	if m.w, m.h, err = req.canvas(m.ends, m.ref, m.model.Factor()); err != nil {
-		return nil, err
-	}
-	if m.w > pixel.MaxSide || m.h > pixel.MaxSide || m.w*m.h > pixel.MaxPixels {
-		return nil, spec.Refusef("choose a smaller one with --size", "frames of %dx%d are too large", m.w, m.h)
 	}
 	if err := req.checkMemory(m.w, m.h); err != nil {
 		return nil, err
-	}
-	table, err := m.model.Book()
-	if err != nil {
-		return nil, err
-	}
-	if m.book, err = latent.NewBook(table, m.model.Channels()); err != nil {
-		return nil, err
-	}
-	for _, e := range m.ends {
-		if err := e.settle(m.model, m.ref, m.w, m.h, sink); err != nil {
-			return nil, err
-		}
-		g, err := m.book.Lookup(latent.Codes{H: e.codes.H, W: e.codes.W, Index: e.codes.Idx})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.path, err)
-		}
-		m.grids = append(m.grids, g)
 	}
 	return m, nil
 }
@@ -123,8 +84,7 @@ func (m *morpher) paint(p place) (*image.NRGBA, []int32, error) {
 	} else {
 		z = mix(m.grids[p.A], m.grids[p.B], p.T)
 	}
-	lo, hi := m.model.CodebookRange()
-	z = latent.Range{Lo: lo, Hi: hi}.Clamp(z)
+	z = m.bounds().Clamp(z)
 	if m.req.Soft {
 		return m.remember(fmt.Sprint(p), nil, func() (pixel.Image, error) { return m.model.DecodeLatent(z.Data, z.H, z.W) })
 	}
@@ -185,11 +145,7 @@ func (m *morpher) fade(a, b int) (*latent.Crossfade, error) {
 	if f, ok := m.fades[key]; ok {
 		return f, nil
 	}
-	grid := func(i int) latent.Codes {
-		c := m.ends[i].codes
-		return latent.Codes{H: c.H, W: c.W, Index: c.Idx}
-	}
-	f, err := latent.NewCrossfade(grid(a), grid(b), m.book, m.req.Seed)
+	f, err := latent.NewCrossfade(m.ends[a].grid(), m.ends[b].grid(), m.book, m.req.Seed)
 	m.fades[key] = f
 	return f, err
 }
@@ -290,63 +246,14 @@ func (m *morpher) curve(ctx context.Context, p latent.Piece, samples int, look f
 	})
 }
 
-func (m *morpher) framePath(i int) string {
-	return filepath.Join(m.req.Dir, framesDir, fmt.Sprintf("%06d.png", i))
-}
-
-// writeFrames writes the frames that are not there yet and returns how many there are.
-func (m *morpher) writeFrames(ctx context.Context, plan []place) (int, error) {
-	for i, p := range plan {
-		if err := ctx.Err(); err != nil {
-			return i, err
-		}
-		path := m.framePath(i)
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			img, codes, err := m.paint(p)
-			if err != nil {
-				return i, fmt.Errorf("run: frame %d: %w", i, err)
-			}
-			if err := m.writeFrame(path, img, codes); err != nil {
-				return i, err
-			}
-		}
-		m.sink.Emit(event.Event{Kind: event.Step, Step: i + 1, Steps: len(plan), Text: map[string]string{"unit": "frame"}, Values: map[string]float64{"t": float64(p.A) + p.T*float64(p.B-p.A)}})
-	}
-	return len(plan), nil
-}
-
-// writeFrame writes a frame with its codes, so that `vqgan decode` takes it.
-func (m *morpher) writeFrame(path string, img image.Image, codes []int32) error {
-	var chunks []pixel.Chunk
-	if codes != nil && m.book.K <= 1<<16 {
-		c := pixel.Codes{Rows: m.h / m.model.Factor(), Cols: m.w / m.model.Factor(), Index: make([]uint16, len(codes))}
-		for i, k := range codes {
-			c.Index[i] = uint16(k)
-		}
-		chunk, err := pixel.EncodeCodes(c)
-		if err != nil {
-			return err
-		}
-		chunks = append(chunks, chunk)
-	}
-	return weights.SaveFile(path, func(w io.Writer) error { return pixel.EncodePNG(w, img, chunks...) })
-}
-
-// readFrame reads a frame back, so that files are made of the same pixels in whichever sitting they were painted.
-func (m *morpher) readFrame(i int) (*image.NRGBA, error) {
-	img, err := pixel.DecodeFile(m.framePath(i))
+// frame is paint with the codes in the picture, so that `vqgan decode` takes it.
+func (m *morpher) frame(p place) (image.Image, []pixel.Chunk, error) {
+	img, codes, err := m.paint(p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if img.Bounds() != image.Rect(0, 0, m.w, m.h) {
-		return nil, fmt.Errorf("frame %d is %v, not %dx%d", i, img.Bounds(), m.w, m.h)
-	}
-	if n, ok := img.(*image.NRGBA); ok {
-		return n, nil
-	}
-	out := image.NewNRGBA(img.Bounds())
-	draw.Draw(out, out.Rect, img, image.Point{}, draw.Src)
-	return out, nil
+	chunks, err := m.codesChunk(codes)
+	return img, chunks, err
 }
 
 // distances measures all neighbours: along the animation, past its end if it loops, or in the rows and columns of a grid.
@@ -360,7 +267,7 @@ func (m *morpher) distances(plan []place) (MorphResult, error) {
 	var first, last *image.NRGBA
 	row := make([]*image.NRGBA, max(m.req.Columns, 1))
 	for i, p := range plan {
-		img, err := m.readFrame(i)
+		img, err := m.reel.read(i)
 		if err != nil {
 			return res, err
 		}
@@ -390,49 +297,16 @@ func (m *morpher) distances(plan []place) (MorphResult, error) {
 	return res, nil
 }
 
-// assemble makes the output files of the frames.
-func (m *morpher) assemble(ctx context.Context, frames int) error {
-	film := pixel.Film{Frames: frames, Delay: m.req.Delay,
-		Frame: func(i int) (image.Image, error) {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			return m.readFrame(i)
-		}}
-	for _, out := range m.req.Out {
-		if err := m.write(ctx, out, film); err != nil {
-			return fmt.Errorf("run: %s: %w", out, err)
-		}
-		m.sink.Emit(event.Event{Kind: event.Saved, Path: out})
-	}
-	return nil
-}
-
+// write makes an output file: an animation, or a sheet.
 func (m *morpher) write(ctx context.Context, out string, film pixel.Film) error {
-	encode := func(w io.Writer) error { return pixel.EncodeAPNG(w, film) }
-	switch strings.ToLower(filepath.Ext(out)) {
-	case ".mp4":
-		return pixel.WriteMP4(ctx, out, film)
-	case ".webm":
-		encode = func(w io.Writer) error { return pixel.EncodeWebM(w, film, m.req.Quality) }
-	case ".gif":
-		encode = func(w io.Writer) error { return m.gif(w, film) }
-	case ".png":
-		encode = func(w io.Writer) error { return m.sheet(w, film) }
+	if !m.req.grid() {
+		return m.reel.film(ctx, out, film)
 	}
 	var buf bytes.Buffer
-	if err := encode(&buf); err != nil {
+	if err := m.sheet(&buf, film); err != nil {
 		return err
 	}
 	return writeFile(out, buf.Bytes())
-}
-
-func (m *morpher) gif(w io.Writer, film pixel.Film) error {
-	frames, err := all(film)
-	if err != nil {
-		return err
-	}
-	return pixel.EncodeGIF(w, frames, film.Delay)
 }
 
 func (m *morpher) sheet(w io.Writer, film pixel.Film) error {
@@ -445,17 +319,4 @@ func (m *morpher) sheet(w io.Writer, film pixel.Film) error {
 		cells[i].Picture = f
 	}
 	return pixel.EncodePNG(w, pixel.Sheet{Columns: m.req.Columns}.Draw(cells))
-}
-
-// all loads a film into memory; checkMemory bounds it.
-func all(film pixel.Film) ([]image.Image, error) {
-	var frames []image.Image
-	for i := range film.Frames {
-		f, err := film.Frame(i)
-		if err != nil {
-			return nil, err
-		}
-		frames = append(frames, f)
-	}
-	return frames, nil
 }
