@@ -75,6 +75,12 @@ type Prober interface {
 	Probe(ctx context.Context, e *engine.Engine, values Values) (map[string]event.Histogram, map[string]float64, error)
 }
 
+// Settler is a Game that brings running statistics in line with other weights than those they were gathered under. It
+// returns the values with such statistics, for a moving average, and leaves values as it is.
+type Settler interface {
+	Settle(ctx context.Context, e *engine.Engine, values Values) (Values, error)
+}
+
 // player is one of the networks: a part of the flat arrays.
 type player struct {
 	name    string

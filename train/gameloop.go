@@ -41,6 +41,9 @@ type gameRun struct {
 	best    []float32 // in the state's memory: the best score so far and its step; NaN before
 	began   time.Time
 	window  tally
+
+	settled   Values // the averages as a Settler left them
+	settledAt int    // after this step
 }
 
 // Run trains until the last step, until the time is over, or until ctx is cancelled; see Loop.Run.

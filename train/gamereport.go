@@ -82,8 +82,21 @@ func (r *gameRun) sizes() map[string]float64 {
 	return out
 }
 
-// averages are the weights that are judged and exported.
-func (r *gameRun) averages() Values { return r.board.values(r.board.flat.ema) }
+// averages are the weights that are judged and exported: the moving average, with running statistics that fit it.
+func (r *gameRun) averages(ctx context.Context) (Values, error) {
+	s, ok := r.Game.(Settler)
+	if !ok {
+		return r.board.values(r.board.flat.ema), nil
+	}
+	if r.settled == nil || r.settledAt != r.state.step {
+		v, err := s.Settle(ctx, r.workers[0].engine, r.board.values(r.board.flat.ema))
+		if err != nil {
+			return nil, err
+		}
+		r.settled, r.settledAt = v, r.state.step
+	}
+	return r.settled, nil
+}
 
 // sheet shows what the game makes and writes it into the folder of frames. Its time does not count as training speed.
 func (r *gameRun) sheet(ctx context.Context) error {
@@ -92,7 +105,11 @@ func (r *gameRun) sheet(ctx context.Context) error {
 		return nil
 	}
 	before := r.now()
-	img, err := s.Sheet(ctx, r.workers[0].engine, r.averages())
+	values, err := r.averages(ctx)
+	if err != nil {
+		return err
+	}
+	img, err := s.Sheet(ctx, r.workers[0].engine, values)
 	if err != nil {
 		return fmt.Errorf("train: sheet after step %d: %w", r.state.step, err)
 	}
@@ -115,14 +132,18 @@ func (r *gameRun) sheet(ctx context.Context) error {
 // evaluate judges the moving average, and keeps the model when it is the best so far.
 func (r *gameRun) evaluate(ctx context.Context) (Evaluation, error) {
 	before := r.now()
-	ev, err := r.Game.Evaluate(ctx, r.workers[0].engine, r.averages())
+	values, err := r.averages(ctx)
+	if err != nil {
+		return Evaluation{}, err
+	}
+	ev, err := r.Game.Evaluate(ctx, r.workers[0].engine, values)
 	if err != nil {
 		return Evaluation{}, fmt.Errorf("train: evaluate after step %d: %w", r.state.step, err)
 	}
 	var spreads map[string]event.Histogram
 	if p, ok := r.Game.(Prober); ok {
 		var scores map[string]float64
-		if spreads, scores, err = p.Probe(ctx, r.workers[0].engine, r.averages()); err != nil {
+		if spreads, scores, err = p.Probe(ctx, r.workers[0].engine, values); err != nil {
 			return Evaluation{}, fmt.Errorf("train: probe after step %d: %w", r.state.step, err)
 		}
 		if ev.Scores == nil {
@@ -141,7 +162,7 @@ func (r *gameRun) evaluate(ctx context.Context) (Evaluation, error) {
 		return ev, nil
 	}
 	path := filepath.Join(r.Dir, BestFile)
-	if err := r.Export(path, r.board.flat.decls, r.averages()); err != nil {
+	if err := r.Export(path, r.board.flat.decls, values); err != nil {
 		return ev, fmt.Errorf("train: write the best model: %w", err)
 	}
 	r.best[0], r.best[1] = float32(score), float32(n)
@@ -161,7 +182,11 @@ func (r *gameRun) save() error {
 	if r.Export == nil {
 		return nil
 	}
-	if err := r.Export(filepath.Join(r.Dir, ModelFile), r.board.flat.decls, r.averages()); err != nil {
+	values, err := r.averages(context.Background()) // a checkpoint is whole, also one that a cancelled run leaves
+	if err != nil {
+		return err
+	}
+	if err := r.Export(filepath.Join(r.Dir, ModelFile), r.board.flat.decls, values); err != nil {
 		return fmt.Errorf("train: write the model: %w", err)
 	}
 	return nil
@@ -214,7 +239,11 @@ func (r *gameRun) stop(ctx context.Context, saved int) (Result, error) {
 }
 
 func (r *gameRun) result(scores map[string]float64) Result {
-	return Result{Step: r.state.step, Finished: r.state.step >= r.Config.Steps, Decls: r.board.flat.decls, EMA: r.averages(), Scores: scores}
+	values := r.board.values(r.board.flat.ema)
+	if r.settled != nil && r.settledAt == r.state.step {
+		values = r.settled
+	}
+	return Result{Step: r.state.step, Finished: r.state.step >= r.Config.Steps, Decls: r.board.flat.decls, EMA: values, Scores: scores}
 }
 
 func (r *gameRun) now() time.Time {

@@ -140,6 +140,7 @@ type ganGame struct {
 	batches func(Turn) ([]Array, error) // nil means from data
 	judge   *ganJudge                   // nil does not judge
 	probe   ganProbe
+	settle  ganSettle
 }
 
 func newGANGame(cfg GANConfig, data *PictureData) *ganGame {

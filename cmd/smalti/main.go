@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -128,13 +129,13 @@ func suggest(cmd *cobra.Command, verb string) string {
 }
 
 // applyEnv gives every flag that was not set on the command line the value of its environment twin: --init-noise has
-// SMALTI_INIT_NOISE.
+// SMALTI_INIT_NOISE. SMALTI_DATA is not the twin of --data: it names the folder of all packs (dataRoot).
 func (a *app) applyEnv(flags *pflag.FlagSet) error {
 	var err error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
 		v := a.env(name)
-		if f.Changed || v == "" || err != nil || f.Name == "help" || f.Name == "version" {
+		if f.Changed || v == "" || err != nil || slices.Contains([]string{"help", "version", "data"}, f.Name) {
 			return
 		}
 		if e := flags.Set(f.Name, v); e != nil {
