@@ -104,3 +104,13 @@ func (t *Tokenizer) Tokenize(text string, context int) (ids []int32, truncated b
 	ids[1+len(tokens)] = t.End()
 	return ids, truncated
 }
+
+// Caption returns what a model that is no text tower reads of a caption: its tokens without start and end, at most most of
+// them; truncated says that there were more.
+func (t *Tokenizer) Caption(text string, most int) (ids []int32, truncated bool) {
+	ids = t.Encode(text)
+	if truncated = len(ids) > most; truncated {
+		ids = ids[:most]
+	}
+	return ids, truncated
+}

@@ -29,6 +29,15 @@ type Config struct {
 	Codes int `json:"codes,omitempty"`  // codes that are drawn: 0..Codes-1; 0 for all of the vocabulary
 	GridH int `json:"grid_h,omitempty"` // rows of codes that it was trained on, 0 when unknown
 	GridW int `json:"grid_w,omitempty"` // columns
+
+	Codebook *Codebook `json:"codebook,omitempty"` // nil when unknown
+}
+
+// Codebook says whose codes a model draws. To any other VQGAN they are noise.
+type Codebook struct {
+	Name   string `json:"name"`   // of the VQGAN when the model was trained
+	SHA256 string `json:"sha256"` // of its weight file, which decides
+	Factor int    `json:"factor"` // pixels on a side of a code
 }
 
 // TextEncoder is the part of a model that reads captions. A caption is Length tokens, the rest filled with tokens that
@@ -108,6 +117,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.validateCondition(); err != nil {
 		return err
+	}
+	if b := c.Codebook; b != nil && (len(b.SHA256) != 64 || b.Factor < 1) {
+		return fmt.Errorf("prior config: codebook is out of range: sha256 of %d digits, factor %d", len(b.SHA256), b.Factor)
 	}
 	if c.BlockSize <= c.Prefix() {
 		return fmt.Errorf("prior config: %d positions leave none for codes", c.BlockSize)

@@ -1,6 +1,8 @@
 package prior
 
 import (
+	"strings"
+
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/smalti/smalti/gx"
@@ -16,6 +18,12 @@ func (c Config) LossGraph(v *gx.Vars, cond, seen, codes *graph.Node) (loss, righ
 	labels := graph.Reshape(codes, -1)
 	hits := graph.Equal(graph.ArgMax(graph.StopGradient(flat), -1, labels.DType()), labels)
 	return gx.CrossEntropy(flat, labels), graph.ReduceAllMean(graph.ConvertDType(hits, logits.DType()))
+}
+
+// Decays says which variables weight decay is for: the matrices of linear layers, as minGPT has it. Tables of tokens and
+// positions, norms and biases keep what they learn.
+func Decays(d gx.Decl) bool {
+	return len(d.Dims) == 2 && !strings.HasSuffix(d.Name, "tok_emb.weight") && !strings.HasSuffix(d.Name, "token_embedding.weight")
 }
 
 // LikelihoodGraph is the mean over the codes of each sequence of -log p, in nats: [n]. It judges pictures.

@@ -89,6 +89,18 @@ type Input struct {
 // Unknown marks a code of Input.Given that is to be drawn.
 const Unknown = -1
 
+// Conditions are the tokens in front of the codes of pictures, int32 [len(in),p], as the graphs take them.
+func (c Config) Conditions(in ...Input) ([]int32, error) {
+	var out []int32
+	var err error
+	for _, x := range in {
+		if out, err = c.condition(out, x); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // condition appends the tokens in front of the codes of a picture.
 func (c Config) condition(to []int32, in Input) ([]int32, error) {
 	switch c.Condition {
@@ -129,27 +141,52 @@ func (m *Model) Likelihood(ctx context.Context, in []Input, pictures []Codes) ([
 		return nil, fmt.Errorf("prior: %w: %d for %d pictures", ErrInput, len(in), len(pictures))
 	}
 	out := make([]float64, 0, len(in))
-	for i, p := range pictures {
+	for len(pictures) > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		n := 1 // of one size, at most likelihoodBatch
+		for n < min(len(pictures), likelihoodBatch) && pictures[n].H == pictures[0].H && pictures[n].W == pictures[0].W {
+			n++
+		}
+		some, err := m.likelihoods(in[:n], pictures[:n])
+		if err != nil {
+			return nil, err
+		}
+		out, in, pictures = append(out, some...), in[n:], pictures[n:]
+	}
+	return out, nil
+}
+
+// likelihoodBatch is how many pictures are judged at once.
+const likelihoodBatch = 16
+
+// likelihoods is Likelihood of pictures of one size.
+func (m *Model) likelihoods(in []Input, pictures []Codes) ([]float64, error) {
+	cond, err := m.Conditions(in...)
+	if err != nil {
+		return nil, err
+	}
+	var codes []int32
+	for _, p := range pictures {
 		if _, gw := m.Grid(); p.W != gw || p.H < 1 || p.H*p.W > m.MaxCodes() || len(p.Idx) != p.H*p.W {
 			return nil, fmt.Errorf("prior: %w: %d codes as %dx%d", ErrSize, len(p.Idx), p.W, p.H)
 		}
 		if err := m.checkCodes(p.Idx, false); err != nil {
 			return nil, err
 		}
-		cond, err := m.condition(nil, in[i])
-		if err != nil {
-			return nil, err
-		}
-		outs, err := m.likelihood.Run(m.values, ints(cond, 1, len(cond)), ints(p.Idx, 1, len(p.Idx)))
-		if err != nil {
-			return nil, fmt.Errorf("prior: likelihood: %w", err)
-		}
-		out = append(out, float64(engine.Floats(outs[0])[0]))
+		codes = append(codes, p.Idx...)
 	}
-	return out, nil
+	n := len(pictures)
+	outs, err := m.likelihood.Run(m.values, ints(cond, n, len(cond)/n), ints(codes, n, len(codes)/n))
+	if err != nil {
+		return nil, fmt.Errorf("prior: likelihood: %w", err)
+	}
+	nll := make([]float64, n)
+	for i, x := range engine.Floats(outs[0]) {
+		nll[i] = float64(x)
+	}
+	return nll, nil
 }
 
 // checkCodes refuses codes that the model does not draw.

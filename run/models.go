@@ -56,7 +56,7 @@ func (r *Runner) GAN(ref spec.ModelRef) (*gan.Model, spec.ModelRef, error) {
 // load finds a model by name, checks its pin and opens it once.
 func load[M any](r *Runner, loaded map[string]M, ref spec.ModelRef, kind string, open func(*weights.File, json.RawMessage) (M, error)) (M, spec.ModelRef, error) {
 	var none M
-	m, err := r.find(ref, kind)
+	m, err := find(r.store, ref, kind)
 	if err != nil {
 		return none, ref, err
 	}
@@ -79,9 +79,23 @@ func load[M any](r *Runner, loaded map[string]M, ref spec.ModelRef, kind string,
 	return model, pinned, nil
 }
 
+// OpenModel opens the weight file of a model by its name, and says the sha256 of the file. It refuses an unknown name and
+// another kind.
+func OpenModel(s *store.Store, kind, name string) (*weights.File, string, error) {
+	m, err := find(s, spec.ModelRef{Name: name}, kind)
+	if err != nil {
+		return nil, "", err
+	}
+	f, err := openWeights(m)
+	if err != nil {
+		return nil, "", fmt.Errorf("run: open model %s: %w", name, err)
+	}
+	return f, m.SHA256(), nil
+}
+
 // find looks a model up and refuses what cannot serve: an unknown name, another kind, other weights than pinned.
-func (r *Runner) find(ref spec.ModelRef, kind string) (store.Model, error) {
-	m, err := r.store.Get(ref.Name)
+func find(s *store.Store, ref spec.ModelRef, kind string) (store.Model, error) {
+	m, err := s.Get(ref.Name)
 	var missing *store.NotFoundError
 	var bad *store.NameError
 	switch {

@@ -77,7 +77,12 @@ type Options struct {
 	Dir      string // the run's folder; made when it is not there
 	Resume   bool   // go on from the folder's checkpoint; the configuration given must be the folder's, save for its length
 	InitFrom string // model file to start from with fresh moments
+	Lend     Lender // for trainings that use another model
 }
+
+// Lender opens the weight file of a model of a kind ("vqgan", "clip") by its name, and says the sha256 of the file. What it
+// returns is closed by the caller.
+type Lender func(kind, name string) (f *weights.File, sha256 string, err error)
 
 // RunClip trains a CLIP, or goes on training it, and leaves model.safetensors in the run's folder: at each checkpoint
 // the moving average so far, in the end the finished model. See Loop.Run for how a run ends.

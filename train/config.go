@@ -5,6 +5,8 @@ import (
 	"math"
 	"runtime"
 	"time"
+
+	"github.com/smalti/smalti/engine"
 )
 
 // Schedules of the learning rate after the warm-up.
@@ -34,6 +36,9 @@ type Config struct {
 	ScalarsEvery int     `json:"scalars_every"` // steps between reports of losses
 	EvalEvery    int     `json:"eval_every"`    // steps between evaluations; 0 evaluates at the end only
 	SaveEvery    int     `json:"save_every"`    // steps between checkpoints; 0 saves at the end only
+	// Precision of products in the gradient's graph: engine.F32 or engine.Mixed; empty means F32. Weights, moments and sums are
+	// float32 in both.
+	Precision string `json:"precision"`
 
 	Workers int              `json:"-"` // engines that compute micro-batches at once; 0 means one for each processor
 	For     time.Duration    `json:"-"` // stop and save after this long; 0 means never
@@ -44,7 +49,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{Seed: 1, Steps: 1000, MicroBatches: 2, BatchSize: 64, LR: 1e-3, Schedule: Cosine, Warmup: 100,
 		Beta1: .9, Beta2: .98, Epsilon: 1e-8, WeightDecay: .05, ClipNorm: 1, EMA: .998,
-		ScalarsEvery: 10, EvalEvery: 250, SaveEvery: 250}
+		ScalarsEvery: 10, EvalEvery: 250, SaveEvery: 250, Precision: engine.F32}
 }
 
 // Validate reports the first setting that is out of its range.
@@ -72,6 +77,7 @@ func (c Config) Validate() error {
 		{c.ScalarsEvery >= 1, "scalars_every", c.ScalarsEvery},
 		{c.EvalEvery >= 0, "eval_every", c.EvalEvery},
 		{c.SaveEvery >= 0, "save_every", c.SaveEvery},
+		{c.Precision == "" || c.Precision == engine.F32 || c.Precision == engine.Mixed, "precision", c.Precision},
 		{c.Workers >= 0, "workers", c.Workers},
 	}
 	for _, k := range checks {

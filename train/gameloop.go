@@ -81,7 +81,7 @@ const bestName = "best"
 
 func (r *gameRun) prepare() error {
 	for range r.Config.workers() {
-		w, err := newGameWorker(r.Game)
+		w, err := newGameWorker(r.Game, r.Config.Precision)
 		if err != nil {
 			return err
 		}

@@ -57,8 +57,8 @@ func (t *traced) list(stats Values) []running {
 	return out
 }
 
-func newGameWorker(g Game) (*gameWorker, error) {
-	e, err := engine.New(engine.Options{Threads: 1})
+func newGameWorker(g Game, precision string) (*gameWorker, error) {
+	e, err := engine.New(engine.Options{Threads: 1, Precision: precision})
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func (l *Loop) Run(ctx context.Context) (res Result, err error) {
 // prepare makes the workers and lays out the variables.
 func (r *run) prepare() error {
 	for range r.Config.workers() {
-		w, err := newWorker(r.Recipe)
+		w, err := newWorker(r.Recipe, r.Config.Precision)
 		if err != nil {
 			return err
 		}

@@ -29,9 +29,9 @@ type gradient struct {
 	err     error
 }
 
-func newWorker(r Recipe) (*worker, error) {
+func newWorker(r Recipe, precision string) (*worker, error) {
 	// One thread each: the engine's elementwise operations are serial, so cores are used by micro-batches.
-	e, err := engine.New(engine.Options{Threads: 1})
+	e, err := engine.New(engine.Options{Threads: 1, Precision: precision})
 	if err != nil {
 		return nil, err
 	}

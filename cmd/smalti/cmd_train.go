@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/train"
@@ -23,6 +24,7 @@ import (
 // trainOptions are the flags that all trainings share.
 type trainOptions struct {
 	data, out, config, resume, initFrom string
+	vqgan                               string // of a training that needs one
 	sets                                []string
 	budget                              time.Duration
 
@@ -67,6 +69,7 @@ func (a *app) newTrain() *cobra.Command {
 	return group("train", "Train models on your own pictures or on open packs",
 		newTraining(a, recipe[train.ClipConfig]{"clip", "Train a CLIP on captioned pictures", defaultPack, train.ShapesData, train.DefaultClip, train.RunClip}),
 		newTraining(a, recipe[train.VQGANConfig]{"vqgan", "Train a VQGAN on pictures", defaultPack, train.ShapesData, train.DefaultVQGAN, train.RunVQGAN}),
+		a.newTrainPrior(),
 		a.newTrainGAN("gan", "Train a basic GAN", "mnist", train.DefaultGAN),
 		a.newTrainGAN("wgan-gp", "Train a WGAN with gradient penalty", "faces", train.DefaultWGANGP),
 		a.newTrainClassifier(),
@@ -74,8 +77,10 @@ func (a *app) newTrain() *cobra.Command {
 }
 
 // newTraining builds the verb of one recipe.
-func newTraining[C any](a *app, r recipe[C]) *cobra.Command {
-	var o trainOptions
+func newTraining[C any](a *app, r recipe[C]) *cobra.Command { return trainingCommand(a, r, &trainOptions{}) }
+
+// trainingCommand is newTraining with options that have more flags.
+func trainingCommand[C any](a *app, r recipe[C], o *trainOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: r.name, Short: r.short, Args: exactly(0),
 		Long: r.short + `. Every setting is in train.json of the run folder; --config and --set change them. A run that is stopped
@@ -84,7 +89,7 @@ samples and log are kept in the folder: see smalti runs.`,
 		Example: fmt.Sprintf(`  smalti train %[1]s --data %[2]s --out runs/%[1]s --for 60m
   smalti train %[1]s --resume runs/%[1]s --chart
   smalti train %[1]s --data %[3]s --out try --set train.steps=200 --tensorboard`, r.name, r.pack, r.small),
-		RunE: func(cmd *cobra.Command, _ []string) error { return runTraining(cmd.Context(), a, r, &o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runTraining(cmd.Context(), a, r, o) },
 	}
 	o.addFlags(cmd.Flags(), r.pack, r.small)
 	return cmd
@@ -112,6 +117,8 @@ func runTraining[C any](ctx context.Context, a *app, r recipe[C], o *trainOption
 		return hinted(err, fmt.Sprintf("go on with: smalti train %s --resume %s", r.name, opts.Dir))
 	case errors.Is(err, train.ErrHasState):
 		return spec.Refusef(again, "%v", err)
+	case errors.Is(err, engine.ErrPrecision):
+		return spec.Refusef("use --set train.precision=f32", "%v", err)
 	}
 	return err
 }
@@ -120,10 +127,10 @@ func runTraining[C any](ctx context.Context, a *app, r recipe[C], o *trainOption
 func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts train.Options, err error) {
 	tree := map[string]any{}
 	base := any(r.defaults())
-	opts = train.Options{Dir: o.out, InitFrom: o.initFrom}
+	opts = train.Options{Dir: o.out, InitFrom: o.initFrom, Lend: a.lend}
 	if o.resume != "" {
-		if o.out != "" || o.data != "" || o.initFrom != "" || o.config != "" {
-			return cfg, opts, spec.Refuse("--resume takes its run as it is", "leave out --out, --data, --config and --init-from; --set train.steps=N may lengthen it")
+		if o.out != "" || o.data != "" || o.initFrom != "" || o.config != "" || o.vqgan != "" {
+			return cfg, opts, spec.Refuse("--resume takes its run as it is", "leave out --out, --data, --config, --vqgan and --init-from; --set train.steps=N may lengthen it")
 		}
 		opts.Dir, opts.Resume = o.resume, true
 		data, err := os.ReadFile(filepath.Join(o.resume, train.ConfigFile))
@@ -144,6 +151,11 @@ func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts tr
 		}
 		if tree, err = mergeJSON(tree, json.RawMessage(data)); err != nil {
 			return cfg, opts, spec.Refusef("see train.json of a run for its form", "--config %s: %v", o.config, err)
+		}
+	}
+	if o.vqgan != "" {
+		if tree["vqgan"], err = a.pinOf(o.vqgan); err != nil {
+			return cfg, opts, err
 		}
 	}
 	for _, s := range o.sets {
