@@ -15,7 +15,7 @@ import (
 // drawnGame are starting values of both players of a tiny game, with running statistics that fit nothing.
 func drawnGame(t *testing.T, g *ganGame) (Values, *engine.Engine) {
 	t.Helper()
-	w, err := newGameWorker(g)
+	w, err := newGameWorker(g, engine.F32)
 	if err != nil {
 		t.Fatal(err)
 	}

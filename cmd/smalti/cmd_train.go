@@ -77,7 +77,9 @@ func (a *app) newTrain() *cobra.Command {
 }
 
 // newTraining builds the verb of one recipe.
-func newTraining[C any](a *app, r recipe[C]) *cobra.Command { return trainingCommand(a, r, &trainOptions{}) }
+func newTraining[C any](a *app, r recipe[C]) *cobra.Command {
+	return trainingCommand(a, r, &trainOptions{})
+}
 
 // trainingCommand is newTraining with options that have more flags.
 func trainingCommand[C any](a *app, r recipe[C], o *trainOptions) *cobra.Command {
