@@ -112,7 +112,7 @@ func (e *Engine) Program(name string, build Build) *Program {
 // declared shape. Variables that the graph Sets are replaced in vars after the whole run succeeded; a run that fails
 // leaves vars as it was. The outputs are new tensors.
 func (p *Program) Run(vars Tensors, in ...*tensors.Tensor) ([]*tensors.Tensor, error) {
-	c, err := p.compile(in)
+	c, err := p.compile(shapesOf(in))
 	if err != nil {
 		return nil, fmt.Errorf("engine: compile %s: %w", p.name, err)
 	}
@@ -181,12 +181,18 @@ func (p *Program) Decls(in ...shapes.Shape) ([]gx.Decl, error) {
 	return decls, nil
 }
 
-func (p *Program) compile(in []*tensors.Tensor) (*compiled, error) {
-	ins := make([]shapes.Shape, len(in))
-	key := ""
+func shapesOf(in []*tensors.Tensor) []shapes.Shape {
+	out := make([]shapes.Shape, len(in))
 	for i, t := range in {
-		ins[i] = t.Shape()
-		key += t.Shape().String() + ";"
+		out[i] = t.Shape()
+	}
+	return out
+}
+
+func (p *Program) compile(in []shapes.Shape) (*compiled, error) {
+	key := ""
+	for _, s := range in {
+		key += s.String() + ";"
 	}
 	p.mu.Lock()
 	c, ok := p.compiled[key]
@@ -196,7 +202,7 @@ func (p *Program) compile(in []*tensors.Tensor) (*compiled, error) {
 	}
 	p.mu.Unlock()
 	c.once.Do(func() {
-		c.err = p.e.timed(p.name, true, func() error { return Try(func() { p.trace(c, ins) }) })
+		c.err = p.e.timed(p.name, true, func() error { return Try(func() { p.trace(c, in) }) })
 	})
 	return c, c.err
 }

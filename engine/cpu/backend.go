@@ -37,7 +37,9 @@ type Backend struct {
 	threads int
 	mixed   bool // products of mixedTable are computed in bfloat16
 	memory  recycler
-	closed  atomic.Bool
+
+	recompute int // bytes alive at a time from which on a graph is made to keep less (pass.LessKept)
+	closed    atomic.Bool
 
 	mu        sync.Mutex
 	fallbacks map[string]int
@@ -72,7 +74,8 @@ func New(o Options) (*Backend, error) {
 	case o.Precision == Mixed && !set.HasBF16():
 		return nil, fmt.Errorf("cpu: %w: %s needs kernels that multiply bfloat16, which class %s has not", ErrPrecision, Mixed, class)
 	}
-	return &Backend{set: set, mixed: o.Precision == Mixed, pool: pool.New(o.Threads), threads: o.Threads, fallbacks: map[string]int{}}, nil
+	return &Backend{set: set, mixed: o.Precision == Mixed, pool: pool.New(o.Threads), threads: o.Threads,
+		recompute: 1 << 20, fallbacks: map[string]int{}}, nil
 }
 
 // Name implements compute.Backend.

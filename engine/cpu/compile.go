@@ -25,6 +25,7 @@ type compiler struct {
 
 func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 	pass.Biases(g)
+	g = pass.LessKept(g, nil, b.recompute)
 	c := &compiler{b: b, g: g, e: &Executable{backend: b, name: name, params: g.Params, outputs: g.Outputs}, at: make([]int, len(g.Nodes))}
 	for i := range c.at {
 		c.at[i] = -1
@@ -38,6 +39,7 @@ func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 		}
 	}
 	c.place(programs)
+	c.e.memory = c.report()
 	for i, u := range c.units {
 		t, err := c.thunk(u, programs[i])
 		if err != nil {

@@ -19,6 +19,7 @@ type Executable struct {
 	slots  []slot
 	out    []outSlot // by output
 	arena  int       // bytes
+	memory Memory
 }
 
 // slotKind says where the memory of a value comes from.

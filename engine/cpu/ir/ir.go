@@ -28,6 +28,8 @@ type Node struct {
 	In    []*Node
 	Shape shapes.Shape
 	Attr  any // of the type that belongs to Op (attrs.go), or nil
+
+	Late bool // computed where it is read, not as soon as it can be (pass.Recompute)
 }
 
 // Name is the operation's name, for messages and profiles.

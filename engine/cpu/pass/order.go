@@ -84,3 +84,12 @@ func (q *queue) Pop() any {
 	q.at = q.at[:last]
 	return x
 }
+
+// String names the unit's operations.
+func (u *Unit) String() string {
+	s := u.Nodes[0].Shape.String()
+	for _, n := range u.Nodes {
+		s += " " + n.Name()
+	}
+	return s
+}

@@ -85,6 +85,13 @@ type partition struct {
 // an edge (an elementwise result is at least as large as its operands), so a path between two nodes of a cluster never
 // leaves it, and clusters cannot wait for each other.
 func Partition(g *ir.Graph) []*Unit {
+	p := newPartition(g)
+	p.levels()
+	p.sink()
+	return p.order(p.units(p.connect()))
+}
+
+func newPartition(g *ir.Graph) *partition {
 	p := &partition{live: g.Live(), users: make([][]*ir.Node, len(g.Nodes)), level: make([]int, len(g.Nodes)),
 		class: make([]int, len(g.Nodes)), out: make([]bool, len(g.Nodes))}
 	for _, n := range p.live {
@@ -95,9 +102,7 @@ func Partition(g *ir.Graph) []*Unit {
 	for _, n := range g.Outputs {
 		p.out[n.ID] = true
 	}
-	p.levels()
-	p.sink()
-	return p.order(p.units(p.connect()))
+	return p
 }
 
 func (p *partition) levels() {
@@ -130,7 +135,7 @@ func (p *partition) sink() {
 			}
 			to = min(to, p.level[u.ID])
 		}
-		if to > p.level[n.ID] && (Transparent(n) || p.cheapLater(n, to)) {
+		if to > p.level[n.ID] && (n.Late || Transparent(n) || p.cheapLater(n, to)) {
 			p.level[n.ID] = to
 		}
 	}

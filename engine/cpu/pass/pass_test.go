@@ -103,3 +103,47 @@ func TestBiases(t *testing.T) {
 		}
 	}
 }
+
+// TestRecomputeCut checks the choice: of a chain and its side products the cheapest value is kept, what a reduction makes is
+// never made again, what a product reads late is kept, and late readers get copies that run within their cluster.
+func TestRecomputeCut(t *testing.T) {
+	g := ir.New()
+	x := param(g, 8, 8)
+	dx := param(g, 8, 8)
+	dot := g.Add(compute.OpTypeDotGeneral, f32(8, 8), ir.Dot{LContract: []int{1}, RContract: []int{0}}, x, x)
+	s := g.Add(compute.OpTypeLogistic, f32(8, 8), nil, dot)
+	y := g.Add(compute.OpTypeMul, f32(8, 8), nil, dot, s)
+	fed := g.Add(compute.OpTypeExp, f32(8, 8), nil, y)
+	next := g.Add(compute.OpTypeDotGeneral, f32(8, 8), ir.Dot{LContract: []int{1}, RContract: []int{0}}, fed, x)
+	a := g.Add(compute.OpTypeMul, f32(8, 8), nil, dx, s)
+	b := g.Add(compute.OpTypeMul, f32(8, 8), nil, a, y)
+	back := g.Add(compute.OpTypeDotGeneral, f32(8, 8), ir.Dot{LContract: []int{0}, RContract: []int{0}}, fed, b)
+	g.Outputs = []*ir.Node{next, back}
+	late := Late(g, []*ir.Node{dx})
+	if got := []bool{late[y.ID], late[dx.ID], late[a.ID], late[back.ID]}; !slices.Equal(got, []bool{false, true, true, true}) {
+		t.Fatalf("late: %v", got)
+	}
+	h, saved := Recompute(g, late)
+	if h == nil || saved != 4*64 { // s, y and fed were kept; dot and fed are now
+		t.Fatalf("%d bytes saved", saved)
+	}
+	if err := h.Verify(); err != nil {
+		t.Fatal(err)
+	}
+	copies := 0
+	for _, n := range h.Nodes {
+		if n.Late {
+			copies++
+		}
+	}
+	if copies != 2 {
+		t.Errorf("%d operations are repeated, want the logistic function and the product", copies)
+	}
+	units := Partition(h)
+	if n := len(units); n != 5 || len(units[3].Nodes) != 4 || len(units[3].Out) != 1 {
+		t.Errorf("%d units: %v", n, units)
+	}
+	if again, _ := Recompute(h, Late(h, h.Params[1:])); again != nil {
+		t.Error("there was more to gain")
+	}
+}

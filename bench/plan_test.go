@@ -1,0 +1,47 @@
+package bench
+
+import (
+	"testing"
+
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/smalti/smalti/engine"
+	"github.com/smalti/smalti/gx"
+)
+
+// TestPlansAtRealSize plans the two largest graphs of a painting without running them. Most MiB that they may take: what
+// they take today, and a tenth. Run with -v to see what lives at the peak.
+func TestPlansAtRealSize(t *testing.T) {
+	e, err := engine.New(engine.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	vjp := func(y, dy, x *graph.Node) []*graph.Node {
+		return []*graph.Node{graph.Gradient(graph.ReduceAllSum(graph.Mul(y, dy)), x)[0]}
+	}
+	d, c := Decoders["vqgan-f16-16384"], Encoders["ViT-B/32"]
+	for _, p := range []struct {
+		name  string
+		most  int
+		build engine.Build
+		in    []shapes.Shape
+	}{
+		{"gradient of the decoder", 460, func(v *gx.Vars, in []*graph.Node) []*graph.Node {
+			return vjp(d.DecodeGraph(v, in[0]), in[1], in[0])
+		}, []shapes.Shape{engine.Float32(1, 16, 16, d.Channels()), engine.Float32(1, 256, 256, 3)}},
+		{"gradient of the encoder, 8 cuts", 180, func(v *gx.Vars, in []*graph.Node) []*graph.Node {
+			return vjp(c.ImageGraph(v, in[0]), in[1], in[0])
+		}, []shapes.Shape{engine.Float32(8, 224, 224, 3), engine.Float32(8, 512)}},
+	} {
+		m, err := e.Program(p.name, p.build).Memory(p.in...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Arena > p.most<<20 {
+			t.Errorf("%s takes more than %d MiB: %s", p.name, p.most, m)
+		}
+		t.Logf("%s: %s", p.name, m)
+	}
+}

@@ -1,0 +1,21 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/shapes"
+
+	"github.com/smalti/smalti/engine/cpu"
+)
+
+// Memory says what a program's runs need besides inputs, outputs and packed weights.
+type Memory = cpu.Memory
+
+// Memory compiles the program for inputs of the given shapes and returns what its runs need. No input needs to exist.
+func (p *Program) Memory(in ...shapes.Shape) (Memory, error) {
+	c, err := p.compile(in)
+	if err != nil {
+		return Memory{}, fmt.Errorf("engine: compile %s: %w", p.name, err)
+	}
+	return c.g.Executable().(*cpu.Executable).Memory(), nil
+}
