@@ -28,20 +28,40 @@ type transformer struct {
 // blockInit is how the matrices of a block start.
 type blockInit struct{ qkv, out, fc, proj gx.Init }
 
-// graph runs x [n,l,d] through the blocks "resblocks.0", "resblocks.1", ...
-func (t transformer) graph(v *gx.Vars, x *graph.Node) *graph.Node {
+// graph runs x [n,l,d] through the blocks "resblocks.0", "resblocks.1", ... and returns the first keep tokens of what the
+// last one makes, [n,keep,d]. What nobody reads is not computed: the last block then has keep queries, but all keys. A
+// token's numbers are the same to the last bit, whatever others are computed with it.
+func (t transformer) graph(v *gx.Vars, x *graph.Node, keep int) *graph.Node {
+	l := x.Shape().Dimensions[1]
 	for i := range t.layers {
 		b := v.In("resblocks.%d", i)
-		x = graph.Add(x, t.attention(b.In("attn"), layerNorm(b.In("ln_1"), x)))
-		x = graph.Add(x, t.mlp(b.In("mlp"), layerNorm(b.In("ln_2"), x)))
-		t.see(fmt.Sprintf("%s.resblocks.%d", t.name, i), x)
+		y := t.block(b, x, l)
+		t.see(fmt.Sprintf("%s.resblocks.%d", t.name, i), y) // dead, and dropped by the engine, if the short one below replaces it
+		if i == t.layers-1 && keep < l {
+			y = t.block(b, x, keep)
+		}
+		x = y
 	}
 	return x
 }
 
+// block is one residual attention block: x [n,l,d] -> the first keep tokens [n,keep,d].
+func (t transformer) block(v *gx.Vars, x *graph.Node, keep int) *graph.Node {
+	y := graph.Add(first(x, keep), t.attention(v.In("attn"), layerNorm(v.In("ln_1"), x), keep))
+	return graph.Add(y, t.mlp(v.In("mlp"), layerNorm(v.In("ln_2"), y)))
+}
+
+// first is the first n of axis 1 of x.
+func first(x *graph.Node, n int) *graph.Node {
+	if n == x.Shape().Dimensions[1] {
+		return x
+	}
+	return graph.Slice(x, graph.AxisRange(), graph.AxisRange(0, n))
+}
+
 // attention is multi-head self-attention over x [n,l,d] with one matrix for queries, keys and values
-// (torch.nn.MultiheadAttention).
-func (t transformer) attention(v *gx.Vars, x *graph.Node) *graph.Node {
+// (torch.nn.MultiheadAttention), for the first keep tokens.
+func (t transformer) attention(v *gx.Vars, x *graph.Node, keep int) *graph.Node {
 	n, l, d := x.Shape().Dimensions[0], x.Shape().Dimensions[1], t.width
 	w := v.Get("in_proj_weight", gx.Spec{Dims: []int{d, 3 * d}, Layout: gx.Linear, Init: t.init.qkv})
 	b := v.Get("in_proj_bias", gx.Spec{Dims: []int{3 * d}})
@@ -50,7 +70,7 @@ func (t transformer) attention(v *gx.Vars, x *graph.Node) *graph.Node {
 	for i := range qkv {
 		qkv[i] = graph.Reshape(qkv[i], n, l, t.heads, d/t.heads)
 	}
-	y := graph.Reshape(nn.Attention(qkv[0], qkv[1], qkv[2], t.causal), n, l, d)
+	y := graph.Reshape(nn.Attention(first(qkv[0], keep), qkv[1], qkv[2], t.causal), n, keep, d)
 	return linear(v.In("out_proj"), y, d, t.init.out, gx.Zeros)
 }
 

@@ -132,6 +132,31 @@ func TestTowersLearn(t *testing.T) {
 	}
 }
 
+// TestClassTokenAlone: the last block computes the class token alone, to the bits that it has among all tokens.
+func TestClassTokenAlone(t *testing.T) {
+	c := tinyConfig(Vision{Kind: ViT, ImageSize: 12, PatchSize: 4, Width: 48, Layers: 3, Heads: 3})
+	p := testEngine(t).Program("class token", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
+		var all *graph.Node
+		short := tower{c, func(name string, y *graph.Node) *graph.Node {
+			if name == "visual.transformer.resblocks.2" {
+				all = y
+			}
+			return y
+		}}.vision(v, in[0])
+		all.AssertDims(5, 10, 48)
+		v = v.In("visual")
+		return []*graph.Node{short, project(v, "proj", layerNorm(v.In("ln_post"), graph.Reshape(first(all, 1), 5, 48)), c.EmbedDim)}
+	})
+	x := picture(3, 5, 12, 12, 3)
+	out, err := p.Run(start(t, p, x), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if short, all := engine.Floats(out[0]), engine.Floats(out[1]); !slices.Equal(short, all) {
+		t.Errorf("alone %v, among all %v", short, all)
+	}
+}
+
 func diagonal(x *graph.Node) *graph.Node {
 	return graph.OneHot(graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, 2), 0), 2, dtypes.Float32)
 }

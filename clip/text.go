@@ -32,7 +32,7 @@ func (c tower) textHidden(v *gx.Vars, tokens *graph.Node) *graph.Node {
 	thin := std / math.Sqrt(2*float64(t.Layers)) // the sum of 2 x layers residual branches keeps its variance
 	blocks := transformer{width: t.Width, layers: t.Layers, heads: t.Heads, causal: true, activation: c.Activation, see: c.see, name: "transformer",
 		init: blockInit{qkv: gx.Normal(std), out: gx.Normal(thin), fc: gx.Normal(std / math.Sqrt2), proj: gx.Normal(thin)}}
-	return c.see("ln_final", layerNorm(v.In("ln_final"), blocks.graph(v.In("transformer"), x)))
+	return c.see("ln_final", layerNorm(v.In("ln_final"), blocks.graph(v.In("transformer"), x, l)))
 }
 
 // TextGraph is the text tower: tokens int32 [n,l] as Tokenize makes them -> features [n,D], not normalised. A text's

@@ -27,9 +27,7 @@ func (c tower) vit(v *gx.Vars, x *graph.Node) *graph.Node {
 
 	blocks := transformer{width: d, layers: t.Layers, heads: t.Heads, activation: c.Activation, see: c.see, name: "visual.transformer",
 		init: blockInit{qkv: gx.XavierUniform, out: gx.KaimingUniform, fc: gx.KaimingUniform, proj: gx.KaimingUniform}}
-	x = blocks.graph(v.In("transformer"), x)
-
-	x = graph.Reshape(graph.Slice(x, graph.AxisRange(), graph.AxisRange(0, 1), graph.AxisRange()), n, d)
+	x = graph.Reshape(blocks.graph(v.In("transformer"), x, 1), n, d) // the class token
 	x = c.see("visual.ln_post", layerNorm(v.In("ln_post"), x))
 	return c.see("visual.proj", project(v, "proj", x, c.EmbedDim))
 }
