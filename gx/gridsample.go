@@ -25,20 +25,12 @@ func GridSample(x, grid *graph.Node, padding Padding, alignCorners bool) *graph.
 	s := sampler{padding: padding, alignCorners: alignCorners}
 	px := s.position(graph.Slice(grid, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisElem(0)), w)
 	py := s.position(graph.Slice(grid, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisElem(1)), h)
-	x0, y0 := graph.StopGradient(graph.Floor(px)), graph.StopGradient(graph.Floor(py)) // [n,oh,ow,1]
-	fx, fy := graph.Sub(px, x0), graph.Sub(py, y0)
+	xs, ys := s.sides(px, w), s.sides(py, h)
 	pixels := graph.Reshape(x, n*h*w, c)
-	picture := graph.MulScalar(graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, n, oh, ow, 1), 0), h*w)
 	var sum *graph.Node
-	for dy := range 2 {
-		for dx := range 2 {
-			cx, cy := graph.AddScalar(x0, dx), graph.AddScalar(y0, dy)
-			weight := graph.Mul(corner(fx, dx), corner(fy, dy))
-			if padding == PadZeros {
-				weight = graph.Where(graph.LogicalAnd(inside(cx, w), inside(cy, h)), weight, graph.ZerosLike(weight))
-			}
-			row := graph.Add(graph.MulScalar(index(cy, h), w), index(cx, w))
-			term := graph.Mul(graph.Gather(pixels, graph.Add(row, picture)), weight) // [n,oh,ow,c]
+	for _, y := range ys {
+		for _, x := range xs {
+			term := graph.Mul(graph.Gather(pixels, rowOf(x.at, y.at, h, w)), graph.Mul(x.weight, y.weight)) // [n,oh,ow,c]
 			if sum == nil {
 				sum = term
 			} else {
@@ -47,6 +39,40 @@ func GridSample(x, grid *graph.Node, padding Padding, alignCorners bool) *graph.
 		}
 	}
 	return sum
+}
+
+// side is one of the two pixels along an axis that a position lies between: its index, moved inside, and its share.
+// Both are [n,oh,ow,1]; the index has no gradient.
+type side struct{ at, weight *graph.Node }
+
+// sides are the pixels before and after each position. What lies outside has no share if outside is black; each axis
+// decides for itself, so that the four corners cost two masks for each axis.
+func (s sampler) sides(p *graph.Node, size int) [2]side {
+	before := graph.StopGradient(graph.Floor(p))
+	after := graph.AddScalar(before, 1)
+	f := graph.Sub(p, before)
+	out := [2]side{{before, graph.OneMinus(f)}, {after, f}}
+	for i, o := range out {
+		inside := graph.MinScalar(graph.MaxScalar(o.at, 0), float64(size-1))
+		if s.padding == PadZeros {
+			out[i].weight = graph.Where(graph.Equal(inside, o.at), o.weight, graph.ZerosLike(o.weight))
+		}
+		out[i].at = inside
+	}
+	return out
+}
+
+// rowOf is the row of pixel (x, y) of its picture in [n*h*w,c]: int32 [n,oh,ow,1].
+func rowOf(x, y *graph.Node, h, w int) *graph.Node {
+	g, n := x.Graph(), x.Shape().Dimensions[0]
+	exact := n*h*w <= 1<<24 && (x.DType() == dtypes.Float32 || x.DType() == dtypes.Float64)
+	if exact { // every row is a number that the type holds: one conversion instead of sums of integers
+		picture := graph.MulScalar(graph.Iota(g, shapes.Make(x.DType(), n, 1, 1, 1), 0), float64(h*w))
+		return graph.ConvertDType(graph.Add(graph.Add(graph.MulScalar(y, float64(w)), x), picture), dtypes.Int32)
+	}
+	integer := func(p *graph.Node) *graph.Node { return graph.ConvertDType(p, dtypes.Int32) }
+	picture := graph.MulScalar(graph.Iota(g, shapes.Make(dtypes.Int32, n, 1, 1, 1), 0), h*w)
+	return graph.Add(graph.Add(graph.MulScalar(integer(y), w), integer(x)), picture)
 }
 
 type sampler struct {
@@ -88,23 +114,6 @@ func (s sampler) reflect(p *graph.Node, size int) *graph.Node {
 	half := graph.Scalar(p.Graph(), p.DType(), 0.5)
 	back := graph.AddScalar(graph.Neg(rest), span)
 	return graph.AddScalar(graph.Where(graph.GreaterThan(odd, half), back, rest), low)
-}
-
-// corner is the bilinear weight of the pixel before (0) or after (1) a position with fraction f.
-func corner(f *graph.Node, after int) *graph.Node {
-	if after == 1 {
-		return f
-	}
-	return graph.OneMinus(f)
-}
-
-func inside(p *graph.Node, size int) *graph.Node {
-	zero, last := graph.ScalarZero(p.Graph(), p.DType()), graph.Scalar(p.Graph(), p.DType(), float64(size-1))
-	return graph.LogicalAnd(graph.GreaterOrEqual(p, zero), graph.LessOrEqual(p, last))
-}
-
-func index(p *graph.Node, size int) *graph.Node {
-	return graph.ConvertDType(graph.MinScalar(graph.MaxScalar(graph.StopGradient(p), 0), float64(size-1)), dtypes.Int32)
 }
 
 // AffineGrid is torch.nn.functional.affine_grid: theta [n,2,3] applied to the (x, y, 1) of every pixel of a picture of

@@ -3,7 +3,6 @@ package paint
 import (
 	"math"
 
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -53,15 +52,23 @@ func (e Erase) aspect(s *rng.Stream) float64 {
 
 func (Erase) Apply(x, p *graph.Node) *graph.Node {
 	d := x.Shape().Dimensions
-	inside := graph.LogicalAnd(within(p, 1, 1, d), within(p, 3, 2, d))
-	on := graph.GreaterThan(graph.BroadcastToDims(param(p, 0), d...), graph.Scalar(p.Graph(), p.DType(), 0.5))
-	return graph.Where(graph.LogicalAnd(on, inside), graph.ZerosLike(x), x)
+	inside := graph.Mul(within(p, 1, 1, d[1]), within(p, 3, 2, d[2])) // [n,h,w,1]: a row's part times a column's
+	erased := graph.Mul(inside, numberOf(graph.GreaterThan(param(p, 0), graph.Scalar(p.Graph(), p.DType(), 0.5)), p))
+	zero := graph.ScalarZero(p.Graph(), p.DType())
+	return graph.Where(graph.GreaterThan(graph.BroadcastToDims(erased, d...), zero), graph.ZerosLike(x), x)
 }
 
-// within says which elements of a picture of dims [n,h,w,c] have an index along axis from column i of p (inclusive) to
-// column i+1 (exclusive).
-func within(p *graph.Node, i, axis int, dims []int) *graph.Node {
-	at := graph.Iota(p.Graph(), shapes.Make(dtypes.Float32, dims...), axis)
-	from := graph.GreaterOrEqual(at, graph.BroadcastToDims(param(p, i), dims...))
-	return graph.LogicalAnd(from, graph.LessThan(at, graph.BroadcastToDims(param(p, i+1), dims...)))
+// within says which of size indices along axis lie from column i of p (inclusive) to column i+1 (exclusive): 1 or 0, as
+// [n,size,1,1] or [n,1,size,1].
+func within(p *graph.Node, i, axis, size int) *graph.Node {
+	dims := []int{1, 1, 1, 1}
+	dims[axis] = size
+	at := graph.Iota(p.Graph(), shapes.Make(p.DType(), dims...), axis)
+	dims[0] = p.Shape().Dimensions[0]
+	all := func(x *graph.Node) *graph.Node { return graph.BroadcastToDims(x, dims...) }
+	from := graph.GreaterOrEqual(all(at), all(param(p, i)))
+	return numberOf(graph.LogicalAnd(from, graph.LessThan(all(at), all(param(p, i+1)))), p)
 }
+
+// numberOf is 1 where set and 0 elsewhere, in the type of like.
+func numberOf(set, like *graph.Node) *graph.Node { return graph.ConvertDType(set, like.DType()) }

@@ -36,6 +36,7 @@ type Backend struct {
 	pool    *pool.Pool
 	threads int
 	mixed   bool // products of mixedTable are computed in bfloat16
+	plain   bool // tests only: patterns of several operations are not looked for
 	memory  recycler
 
 	recompute int // bytes alive at a time from which on a graph is made to keep less (pass.LessKept)

@@ -24,6 +24,9 @@ type compiler struct {
 }
 
 func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
+	if !b.plain {
+		pass.Samples(g)
+	}
 	pass.Biases(g)
 	g = pass.LessKept(g, nil, b.recompute)
 	c := &compiler{b: b, g: g, e: &Executable{backend: b, name: name, params: g.Params, outputs: g.Outputs}, at: make([]int, len(g.Nodes))}

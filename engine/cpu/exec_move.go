@@ -242,7 +242,13 @@ func makeIota(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 }
 
 func fillIota[T number](dst []T, inner, length int) {
-	for i := range dst {
-		dst[i] = T(i / inner % length)
+	for at := 0; at < len(dst); {
+		for v := range length {
+			row := dst[at:][:inner]
+			for j := range row {
+				row[j] = T(v)
+			}
+			at += inner
+		}
 	}
 }

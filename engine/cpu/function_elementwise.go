@@ -84,6 +84,9 @@ func (f *Function) simplify(op compute.OpType, s shapes.Shape, x, y *ir.Node) *i
 		if n := f.joinPads(x, y); n != nil {
 			return n
 		}
+		if n := f.joinPadsBeside(x, y); n != nil {
+			return n
+		}
 	}
 	if (op == compute.OpTypeAdd || op == compute.OpTypeMul) && x.Shape.Size() > 0 && isSplat(x, neutral(op)) && y.Shape.Equal(s) {
 		return y
@@ -122,6 +125,27 @@ func (f *Function) joinPads(x, y *ir.Node) *ir.Node {
 	axes := make([]compute.PadAxis, s.Rank())
 	axes[a] = pad
 	return f.g.Add(compute.OpTypePad, x.Shape, ir.Pad{Axes: axes}, n, x.In[1])
+}
+
+// joinPadsBeside is joinPads for a sum (rest + padded) + padded: the gradient of a split whose whole was used too. One
+// operand of the sum must be padded, and y or x the sum.
+func (f *Function) joinPadsBeside(x, y *ir.Node) *ir.Node {
+	if y.Op == compute.OpTypeAdd {
+		x, y = y, x
+	}
+	if x.Op != compute.OpTypeAdd || !x.Shape.Equal(y.Shape) || paddedAxis(y) < 0 {
+		return nil
+	}
+	for i, part := range x.In {
+		rest := x.In[1-i]
+		if !rest.Shape.Equal(x.Shape) {
+			continue
+		}
+		if n := f.joinPads(part, y); n != nil {
+			return f.g.Add(compute.OpTypeAdd, x.Shape, nil, rest, n)
+		}
+	}
+	return nil
 }
 
 // paddedAxis is the one axis along which n is padded with zeros at the edges, or -1.

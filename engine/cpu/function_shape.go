@@ -142,7 +142,30 @@ func (f *Function) Slice(v compute.Value, starts, limits, strides []int) (comput
 	if len(a.Strides) == 0 {
 		a.Strides = ones(len(starts))
 	}
+	if part := partOf(x, a); part != nil {
+		return part, nil
+	}
 	return f.g.Add(compute.OpTypeSlice, s, a, x), nil
+}
+
+// partOf is the operand of a concatenation that a slice takes out whole, or nil.
+func partOf(x *ir.Node, a ir.Slice) *ir.Node {
+	if x.Op != compute.OpTypeConcatenate {
+		return nil
+	}
+	axis, at := x.Attr.(ir.Axes).Axes[0], 0
+	for _, part := range x.In {
+		from, n := slices.Clone(a.Starts), part.Shape.Dimensions[axis]
+		from[axis] -= at
+		to := slices.Clone(a.Limits)
+		to[axis] -= at
+		at += n
+		whole := slices.Max(a.Strides) == 1 && slices.Equal(to, part.Shape.Dimensions)
+		if whole && !slices.ContainsFunc(from, func(s int) bool { return s != 0 }) {
+			return part
+		}
+	}
+	return nil
 }
 
 // Pad records padding at the edges and between elements.

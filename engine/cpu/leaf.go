@@ -162,6 +162,10 @@ func (l *leaf) choose(segment, unit, length int) {
 // gather collects n elements from element off on.
 func gather[T any](dst, src []T, dims, strides []int, off int) {
 	k := len(dims) - 1
+	if k == 1 && strides[0] == 1 && strides[1] == 0 {
+		spread(dst, src, dims[1], off)
+		return
+	}
 	var buf [8]int
 	index := buf[:0]
 	if k >= len(buf) {
@@ -202,6 +206,38 @@ func gather[T any](dst, src []T, dims, strides []int, off int) {
 			at -= dims[i] * strides[i]
 			index[i] = 0
 		}
+	}
+}
+
+// spread is gather for [n,h,w,1] seen as [n,h,w,times]: each number several times, from element off on.
+func spread[T any](dst, src []T, times, off int) {
+	at := off / times
+	head := min((times-off%times)%times, len(dst))
+	for j := range head {
+		dst[j] = src[at]
+	}
+	if head > 0 {
+		at++
+	}
+	dst = dst[head:]
+	whole := len(dst) / times
+	switch src := src[at:]; times {
+	case 3: // channels of a picture
+		d := dst[:3*whole]
+		for _, v := range src[:whole] {
+			d[0], d[1], d[2] = v, v, v
+			d = d[3:]
+		}
+	default:
+		for i, v := range src[:whole] {
+			row := dst[i*times:][:times]
+			for j := range row {
+				row[j] = v
+			}
+		}
+	}
+	for j := whole * times; j < len(dst); j++ {
+		dst[j] = src[at+whole]
 	}
 }
 

@@ -39,6 +39,8 @@ func init() {
 		compute.OpTypeDotGeneral:     makeDot,
 		compute.OpTypeConvGeneral:    makeConv,
 		ir.OpFallback:                makeFallback,
+		ir.OpSample:                  makeSample,
+		ir.OpSpread:                  makeSpread,
 	}
 	for op := range reductions {
 		makers[op] = makeReduce

@@ -19,6 +19,12 @@ const (
 	// OpRNGState and OpRNGBits are the two results of RNGBitGenerator.
 	OpRNGState
 	OpRNGBits
+	// OpSample is the sum of rows of a table, each times its weight: In is the table [r,c], then pairs of rows int32 [...]
+	// and weights [...]; the result is [...,c].
+	OpSample
+	// OpSpread adds rows to places in a table of zeros, each times its weight: In is the rows [...,c], then pairs of places
+	// and weights; the result is the table [r,c].
+	OpSpread
 )
 
 // Node is one operation and its result. It belongs to one Graph; only passes change it.
@@ -44,6 +50,10 @@ func (n *Node) Name() string {
 		return "RNGState"
 	case OpRNGBits:
 		return "RNGBits"
+	case OpSample:
+		return "Sample"
+	case OpSpread:
+		return "Spread"
 	}
 	return n.Op.String()
 }

@@ -1,0 +1,158 @@
+package cpu
+
+import (
+	"github.com/smalti/smalti/engine/cpu/ir"
+)
+
+// Bilinear warps and the like: ir.OpSample and its gradient for the table, ir.OpSpread (pass.Samples finds them).
+
+// sampleSlots are the operands of both: a table or rows, then places and weights in turns.
+type sampleSlots struct {
+	first   int
+	places  []int
+	weights []int
+}
+
+func (c *compiler) sampleSlots(n *ir.Node) sampleSlots {
+	s := sampleSlots{first: c.slot(n.In[0])}
+	for i := 1; i < len(n.In); i += 2 {
+		s.places, s.weights = append(s.places, c.slot(n.In[i])), append(s.weights, c.slot(n.In[i+1]))
+	}
+	return s
+}
+
+// sampled are the arrays of one run.
+type sampled struct {
+	places  [][]int32
+	weights [][]float32
+	width   int
+}
+
+func (s sampleSlots) of(f *frame, width int) sampled {
+	x := sampled{width: width}
+	for i := range s.places {
+		x.places = append(x.places, view[int32](f.slots[s.places[i]]))
+		x.weights = append(x.weights, view[float32](f.slots[s.weights[i]]))
+	}
+	return x
+}
+
+func makeSample(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
+	slots, dst := c.sampleSlots(n), c.slot(n)
+	width, last := n.In[0].Shape.Dimensions[1], n.In[0].Shape.Dimensions[0]-1
+	count := n.Size() / width
+	return func(f *frame) {
+		s, d, table := slots.of(f, width), view[float32](f.slots[dst]), view[float32](f.slots[slots.first])
+		f.b.pool.Run(count, rowGrain(width*len(s.places)), func(lo, hi int) {
+			if width == 3 && len(s.places) == 4 {
+				s.warp(d, table, last, lo, hi)
+				return
+			}
+			s.gather(d, table, last, lo, hi)
+		})
+	}, 2 * float64(n.Size()*len(slots.places)), nil
+}
+
+// gather computes rows lo <= i < hi: products are rounded and added in the order of the terms.
+func (s sampled) gather(d, table []float32, last, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		to := d[i*s.width:][:s.width]
+		for k, places := range s.places {
+			row, w := table[min(max(int(places[i]), 0), last)*s.width:][:s.width], s.weights[k][i]
+			if k == 0 {
+				for j, v := range row {
+					to[j] = v * w
+				}
+				continue
+			}
+			for j, v := range row {
+				to[j] += float32(v * w)
+			}
+		}
+	}
+}
+
+// warp is gather for pixels of three channels and four neighbours.
+func (s sampled) warp(d, table []float32, last, lo, hi int) {
+	n := hi - lo
+	a, b, c, e := s.places[0][lo:][:n], s.places[1][lo:][:n], s.places[2][lo:][:n], s.places[3][lo:][:n]
+	wa, wb, wc, we := s.weights[0][lo:][:n], s.weights[1][lo:][:n], s.weights[2][lo:][:n], s.weights[3][lo:][:n]
+	d = d[3*lo:][:3*n]
+	at := func(i int32) []float32 { return table[3*min(max(int(i), 0), last):][:3] }
+	for i := range n {
+		to := d[3*i:][:3]
+		pa, pb, pc, pe := at(a[i]), at(b[i]), at(c[i]), at(e[i])
+		va, vb, vc, ve := wa[i], wb[i], wc[i], we[i]
+		to[0] = float32(float32(float32(pa[0]*va)+float32(pb[0]*vb))+float32(pc[0]*vc)) + float32(pe[0]*ve)
+		to[1] = float32(float32(float32(pa[1]*va)+float32(pb[1]*vb))+float32(pc[1]*vc)) + float32(pe[1]*ve)
+		to[2] = float32(float32(float32(pa[2]*va)+float32(pb[2]*vb))+float32(pc[2]*vc)) + float32(pe[2]*ve)
+	}
+}
+
+// spreadBlock is how many rows know the smallest and the largest of their places.
+const spreadBlock = 256
+
+// makeSpread adds rows to places in their order, and at each row in the order of the terms. Workers share the table, not the
+// rows, so that a sum never depends on their number; a block of rows is skipped where none of its places is.
+func makeSpread(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
+	slots, dst := c.sampleSlots(n), c.slot(n)
+	rows, width := n.Shape.Dimensions[0], n.Shape.Dimensions[1]
+	count := n.In[0].Size() / width
+	blocks := (count + spreadBlock - 1) / spreadBlock
+	return func(f *frame) {
+		s, d, src := slots.of(f, width), view[float32](f.slots[dst]), view[float32](f.slots[slots.first])
+		mem := f.b.memory.get(8 * blocks)
+		ranges := view[[2]int32](mem)
+		f.b.pool.Run(blocks, 8, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				ranges[i] = s.placesOf(i*spreadBlock, min((i+1)*spreadBlock, count))
+			}
+		})
+		bands := min(4*f.b.Threads(), max(1, rows*width>>12))
+		f.b.pool.Run(bands, 1, func(lo, hi int) {
+			from, to := lo*rows/bands, hi*rows/bands
+			clear(d[from*width : to*width])
+			for i, r := range ranges {
+				if int(r[1]) < from || int(r[0]) >= to {
+					continue
+				}
+				s.scatter(d, src, from, to, i*spreadBlock, min((i+1)*spreadBlock, count))
+			}
+		})
+		f.b.memory.put(mem)
+	}, 2 * float64(n.In[0].Size()*len(slots.places)), nil
+}
+
+// placesOf is the smallest and the largest place of rows lo <= i < hi.
+func (s sampled) placesOf(lo, hi int) [2]int32 {
+	r := [2]int32{s.places[0][lo], s.places[0][lo]}
+	for _, places := range s.places {
+		for _, p := range places[lo:hi] {
+			r[0], r[1] = min(r[0], p), max(r[1], p)
+		}
+	}
+	return r
+}
+
+// scatter adds rows lo <= i < hi to the table's rows from <= r < to.
+func (s sampled) scatter(d, src []float32, from, to, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		row := src[i*s.width:][:s.width]
+		for k, places := range s.places {
+			p := int(places[i])
+			if p < from || p >= to {
+				continue
+			}
+			w, at := s.weights[k][i], d[p*s.width:][:s.width]
+			if len(row) == 3 && len(at) == 3 {
+				at[0] += float32(row[0] * w)
+				at[1] += float32(row[1] * w)
+				at[2] += float32(row[2] * w)
+				continue
+			}
+			for j, v := range row {
+				at[j] += float32(v * w)
+			}
+		}
+	}
+}
