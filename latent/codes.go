@@ -180,6 +180,20 @@ func (b *Book) Neighbours(k int32, n int) []int32 {
 	return out
 }
 
+// Spread is the standard deviation of the book's numbers around the mean of their channel.
+func (b *Book) Spread() float64 {
+	mean := make([]float64, b.C)
+	for i, v := range b.Table {
+		mean[i%b.C] += float64(v) / float64(b.K)
+	}
+	sum := 0.0
+	for i, v := range b.Table {
+		d := float64(v) - mean[i%b.C]
+		sum += d * d
+	}
+	return math.Sqrt(sum / float64(len(b.Table)))
+}
+
 // Range returns the smallest and largest value of each channel over all codes.
 func (b *Book) Range() Range {
 	r := Range{Lo: slices.Clone(b.Code(0)), Hi: slices.Clone(b.Code(0))}

@@ -42,8 +42,13 @@ func openEnd(path string) (*end, error) {
 	if err != nil {
 		return nil, err
 	}
+	return endOf(path, data)
+}
+
+// endOf is the picture that a file holds.
+func endOf(path string, data []byte) (e *end, err error) {
 	sum := sha256.Sum256(data)
-	e := &end{path: path, sum: hex.EncodeToString(sum[:])}
+	e = &end{path: path, sum: hex.EncodeToString(sum[:])}
 	if e.img, err = pixel.Decode(bytes.NewReader(data)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}

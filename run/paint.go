@@ -77,13 +77,13 @@ func (r *Runner) Paint(ctx context.Context, req Painting, sink event.Sink) (Resu
 	if s.folder, err = createFolder(req.Dir); err != nil {
 		return Result{}, err
 	}
-	for sum, data := range s.used {
+	if err := s.begin(); err != nil {
+		return Result{}, fmt.Errorf("run: start the picture: %w", err)
+	}
+	for sum, data := range s.used { // the pictures of prompts and, since begin, of the start
 		if err := s.folder.keepInput(sum, data); err != nil {
 			return Result{}, err
 		}
-	}
-	if err := s.begin(); err != nil {
-		return Result{}, fmt.Errorf("run: start the picture: %w", err)
 	}
 	return s.run(ctx)
 }

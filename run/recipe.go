@@ -89,26 +89,50 @@ func parameters(j *spec.Job) string {
 	return b.String()
 }
 
-// ReadRecipe reads the job inside a picture made by smalti, with the chunks it came in.
+// ReadAnyRecipe reads the recipe inside a picture made by smalti, of whatever kind, with the chunks it came in.
+func ReadAnyRecipe(path string) (kind string, recipe []byte, chunks []pixel.Chunk, err error) {
+	text, chunks, err := recipeText(path)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	head, err := spec.ReadHead([]byte(text))
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("read the recipe of %s: %w", path, err)
+	}
+	return head.Kind, []byte(text), chunks, nil
+}
+
+// ReadRecipe reads the job inside a painted picture, with the chunks it came in.
 func ReadRecipe(path string) (*spec.Job, []pixel.Chunk, error) {
-	f, err := os.Open(path)
+	kind, text, chunks, err := ReadAnyRecipe(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
-	chunks, err := pixel.ReadChunks(f)
-	if err != nil {
-		return nil, nil, &NoRecipeError{Path: path, err: err}
+	if kind != spec.KindPaint {
+		return nil, nil, fmt.Errorf("%s was not painted: its recipe is of kind %q", path, kind)
 	}
-	text, err := pixel.FindText(chunks, pixel.RecipeKey)
-	if err != nil {
-		return nil, nil, &NoRecipeError{Path: path, err: err}
-	}
-	job, err := spec.Decode([]byte(text))
+	job, err := spec.Decode(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the recipe of %s: %w", path, err)
 	}
 	return job, chunks, nil
+}
+
+func recipeText(path string) (string, []pixel.Chunk, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	chunks, err := pixel.ReadChunks(f)
+	if err != nil {
+		return "", nil, &NoRecipeError{Path: path, err: err}
+	}
+	text, err := pixel.FindText(chunks, pixel.RecipeKey)
+	if err != nil {
+		return "", nil, &NoRecipeError{Path: path, err: err}
+	}
+	return text, chunks, nil
 }
 
 // NoRecipeError says that a picture carries no recipe.
@@ -125,8 +149,19 @@ func (e *NoRecipeError) Hint() string {
 	return "only PNG files written by smalti carry one; programs that edit pictures often drop it"
 }
 
-// Rerun paints the picture of a recipe again. With the same build it is the same file, byte for byte.
+// Rerun makes the picture of a recipe again, of whatever kind. With the same build it is the same file, byte for byte.
 func (r *Runner) Rerun(ctx context.Context, png string, req Painting, sink event.Sink) (Result, error) {
+	kind, text, _, err := ReadAnyRecipe(png)
+	if err != nil {
+		return Result{}, err
+	}
+	if kind == spec.KindLab {
+		l, err := spec.DecodeLab(text)
+		if err != nil {
+			return Result{}, err
+		}
+		return Result{Out: req.Out}, r.Lab(ctx, LabWork{Lab: *l, Out: req.Out, Inputs: req.Inputs, near: filepath.Dir(png)}, sink)
+	}
 	job, _, err := ReadRecipe(png)
 	if err != nil {
 		return Result{}, err

@@ -168,9 +168,24 @@ func (s *session) begin() error {
 		if err != nil {
 			return err
 		}
-		start.Kind, start.Picture = paint.StartPicture, s.fill(img)
+		if own := s.ownCodes(s.job.Start.Image); own != nil {
+			start.Kind, start.Codes = paint.StartGrid, own
+		} else {
+			start.Kind, start.Picture = paint.StartPicture, s.fill(img)
+		}
 	}
 	return s.painter.Begin(start)
+}
+
+// ownCodes returns the codes that an input carries, when they are of the job's model and size: such a picture is gone on
+// with exactly where it was left.
+func (s *session) ownCodes(sum string) []int32 {
+	e, err := endOf("", s.used[sum])
+	h, w, _ := s.painter.Latents()
+	if err != nil || !e.exact(s.job.VQGAN) || e.own.H != h || e.own.W != w {
+		return nil
+	}
+	return e.own.Idx
 }
 
 // picture decodes an input and remembers it for the run folder.

@@ -36,30 +36,34 @@ func (r *Runner) lay(paths []string, want wanted, sink event.Sink) (*table, erro
 		}
 		t.ends = append(t.ends, e)
 	}
-	var err error
+	return t, t.set(r, want, sink)
+}
+
+// set chooses model and size for the pictures of the table and gives them their codes.
+func (t *table) set(r *Runner, want wanted, sink event.Sink) (err error) {
 	if t.model, t.ref, err = r.chooseModel(want.vqgan, t.ends); err != nil {
-		return nil, err
+		return err
 	}
 	if t.w, t.h, err = want.canvas(t.ends, t.ref, t.model.Factor()); err != nil {
-		return nil, err
+		return err
 	}
 	if t.w > pixel.MaxSide || t.h > pixel.MaxSide || t.w*t.h > pixel.MaxPixels {
-		return nil, spec.Refusef("choose a smaller one with --size", "pictures of %dx%d are too large", t.w, t.h)
+		return spec.Refusef("choose a smaller one with --size", "pictures of %dx%d are too large", t.w, t.h)
 	}
 	if t.book, err = bookOf(t.model); err != nil {
-		return nil, err
+		return err
 	}
 	for _, e := range t.ends {
 		if err := e.settle(t.model, t.ref, t.w, t.h, sink); err != nil {
-			return nil, err
+			return err
 		}
 		g, err := t.book.Lookup(e.grid())
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.path, err)
+			return fmt.Errorf("%s: %w", e.path, err)
 		}
 		t.grids = append(t.grids, g)
 	}
-	return t, nil
+	return nil
 }
 
 func bookOf(m *vqgan.Model) (*latent.Book, error) {

@@ -26,13 +26,13 @@ func (a *app) newShow() *cobra.Command {
 }
 
 func (a *app) runShow(path string) error {
-	job, chunks, err := run.ReadRecipe(path)
+	kind, data, chunks, err := run.ReadAnyRecipe(path)
 	if err != nil {
 		return err
 	}
-	data, err := job.Encode()
+	rows, err := recipeRows(kind, data)
 	if err != nil {
-		return err
+		return fmt.Errorf("read the recipe of %s: %w", path, err)
 	}
 	values := map[string]float64{}
 	if codes, err := pixel.DecodeCodes(chunks); err == nil {
@@ -42,13 +42,69 @@ func (a *app) runShow(path string) error {
 		a.sink().Emit(event.Event{Kind: event.Result, Path: path, Text: map[string]string{"job": string(data)}, Values: values})
 		return nil
 	}
-	for _, row := range describe(job) {
+	for _, row := range rows {
 		fmt.Fprintf(a.out, "%-10s %s\n", row[0], row[1])
 	}
 	if len(values) > 0 {
 		fmt.Fprintf(a.out, "%-10s %.0fx%.0f\n", "codes", values["code_columns"], values["code_rows"])
 	}
 	return nil
+}
+
+// recipeRows lists what a recipe of any kind says, one line a thing.
+func recipeRows(kind string, recipe []byte) ([][2]string, error) {
+	switch kind {
+	case spec.KindLab:
+		l, err := spec.DecodeLab(recipe)
+		if err != nil {
+			return nil, err
+		}
+		return describeLab(l), nil
+	case spec.KindPaint:
+		j, err := spec.Decode(recipe)
+		if err != nil {
+			return nil, err
+		}
+		return describe(j), nil
+	}
+	return nil, fmt.Errorf("recipes of kind %q are not known to this version", kind)
+}
+
+func describeLab(l *spec.Lab) [][2]string {
+	rows := [][2]string{{"lab", l.Op}}
+	list := func(name string, operands []spec.Operand) {
+		for _, o := range operands {
+			what := "picture " + o.Picture[:min(12, len(o.Picture))]
+			if o.Prompt != "" {
+				what = fmt.Sprintf("%s (seed %d)", o.Prompt, o.Seed)
+			}
+			rows = append(rows, [2]string{name, what})
+		}
+	}
+	list("of", l.Pictures)
+	list("with", l.With)
+	list("without", l.Without)
+	switch l.Op {
+	case "arith":
+		rows = append(rows, [2]string{"t", fmt.Sprint(l.T)})
+	case "mix":
+		rows = append(rows, [2]string{"sigma", fmt.Sprint(l.Sigma)})
+	}
+	for _, c := range l.Codes {
+		rows = append(rows, [2]string{"code", fmt.Sprintf("%d becomes %d", c[0], c[1])})
+	}
+	if r := l.Region; r != nil {
+		shape := fmt.Sprintf("rect:%g,%g,%g,%g", r.X, r.Y, r.W, r.H)
+		if r.R > 0 {
+			shape = fmt.Sprintf("circle:%g,%g,%g", r.X, r.Y, r.R)
+		}
+		rows = append(rows, [2]string{"region", fmt.Sprintf("%s, feather %g", shape, r.Feather)})
+	}
+	rows = append(rows, [2]string{"size", fmt.Sprintf("%dx%d", l.Width, l.Height)}, [2]string{"vqgan", modelLine(l.VQGAN)})
+	if l.CLIP.Name != "" {
+		rows = append(rows, [2]string{"clip", modelLine(l.CLIP)})
+	}
+	return append(rows, [2]string{"build", fmt.Sprintf("smalti %s, backend %s, CPU class %s", l.Build.Smalti, l.Build.Backend, l.Build.CPU)})
 }
 
 // describe lists what decides a picture, one line a thing.
