@@ -15,6 +15,11 @@ func (c Config) ImageSize() int { return c.Vision.ImageSize }
 
 // ImageGraph is the image tower with its normalisation: x [n,S,S,3] RGB in [0,1] -> features [n,D], not normalised.
 func (c Config) ImageGraph(v *gx.Vars, x *graph.Node) *graph.Node {
+	return c.VisionGraph(v, c.scaled(x))
+}
+
+// scaled takes the mean off x [...,3] in [0,1] and divides by the deviation.
+func (c Config) scaled(x *graph.Node) *graph.Node {
 	g := x.Graph()
 	scale, shift := make([]float32, 3), make([]float32, 3)
 	for i := range 3 {
@@ -23,7 +28,7 @@ func (c Config) ImageGraph(v *gx.Vars, x *graph.Node) *graph.Node {
 	}
 	s := graph.Reshape(graph.Const(g, scale), 1, 1, 1, 3)
 	b := graph.Reshape(graph.Const(g, shift), 1, 1, 1, 3)
-	return c.VisionGraph(v, graph.Add(graph.Mul(x, s), b))
+	return graph.Add(graph.Mul(x, s), b)
 }
 
 // VisionGraph is the image tower: x [n,S,S,3], of which mean and std are taken care of -> features [n,D], not

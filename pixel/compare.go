@@ -133,3 +133,19 @@ func DifferenceImage(a, b image.Image) (*image.NRGBA, error) {
 	}
 	return ra.image(), nil
 }
+
+// SSIM is the structural similarity of the luma of two pictures of one size (Wang et al. 2004), at most 1. It panics when the
+// sizes differ or are zero.
+func SSIM(a, b Image) float64 {
+	if a.W != b.W || a.H != b.H || a.W == 0 || a.H == 0 {
+		panic(fmt.Sprintf("pixel: SSIM of %dx%d and %dx%d", a.W, a.H, b.W, b.H))
+	}
+	luma := func(m Image) []float64 {
+		out := make([]float64, m.W*m.H)
+		for i := range out {
+			out[i] = 255 * (0.299*float64(m.Pix[i*3]) + 0.587*float64(m.Pix[i*3+1]) + 0.114*float64(m.Pix[i*3+2]))
+		}
+		return out
+	}
+	return ssim(luma(a), luma(b), a.W, a.H)
+}

@@ -134,8 +134,17 @@ func normaliseRows(x []float32, d int) {
 // usageDecay is of the moving average of how often a code is used.
 const usageDecay = .99
 
-// Memory is the usage of codes.
-func (r *vqganRecipe) Memory() Values { return Values{"usage": r.usage} }
+// Memory is the usage of codes, and the sums of a codebook that is made of means.
+func (r *vqganRecipe) Memory() Values {
+	m := Values{"usage": r.usage}
+	if r.cfg.Codebook != "" {
+		m["seen"], m["epoch"] = r.seen, r.epoch
+	}
+	if r.cfg.Codebook == EMACodebook {
+		m["codebook_sums"], m["codebook_sizes"] = r.sums, r.sizes
+	}
+	return m
+}
 
 // AfterStep counts the codes of the step and, now and then, puts dead ones where the encoder's outputs are.
 func (r *vqganRecipe) AfterStep(step int, extra [][]Array, w Weights) error {
@@ -150,8 +159,20 @@ func (r *vqganRecipe) AfterStep(step int, extra [][]Array, w Weights) error {
 	}
 	for i, c := range counts {
 		r.usage[i] += (1 - usageDecay) * (float32(c) - r.usage[i])
+		r.seen[i] += float32(c)
+	}
+	if step%r.epochSteps() == 0 {
+		r.endEpoch()
 	}
 	c := r.cfg
+	if c.Freeze == FreezeEncoder {
+		return nil
+	}
+	if c.Codebook == EMACodebook {
+		if err := r.average(extra, counts, w); err != nil {
+			return err
+		}
+	}
 	if c.ReviveEvery == 0 || step%c.ReviveEvery != 0 || step > c.ReviveUntil {
 		return nil
 	}
@@ -177,6 +198,65 @@ func (r *vqganRecipe) AfterStep(step int, extra [][]Array, w Weights) error {
 		clear(m[i*d : (i+1)*d])
 		clear(v[i*d : (i+1)*d])
 		r.usage[i] = mean
+		if c.Codebook == EMACodebook {
+			copy(r.sums[i*d:], row)
+			r.sizes[i] = 1
+		}
+	}
+	return nil
+}
+
+// endEpoch counts the codes of an epoch: batches are too small to tell how many are in use.
+func (r *vqganRecipe) endEpoch() {
+	r.epoch[0] = 0
+	for i, n := range r.seen {
+		if n > 0 {
+			r.epoch[0]++
+		}
+		r.seen[i] = 0
+	}
+}
+
+// average moves each code to the moving mean of the vectors that chose it (van den Oord et al. 2017, equations 6 to 8); with
+// L2 to its direction. Vectors are summed in the order of micro-batches and places. A code that nobody has chosen for so
+// long that its sum has faded stays where it is.
+func (r *vqganRecipe) average(extra [][]Array, counts []int, w Weights) error {
+	value, _, _, ema, ok := w.Get(codebookName)
+	if !ok {
+		return fmt.Errorf("there is no variable %s", codebookName)
+	}
+	d, keep := r.cfg.Model.EmbedDim, float32(r.cfg.Decay)
+	sums := make([]float32, len(r.sums))
+	for _, micro := range extra {
+		z := append([]float32(nil), micro[0].F...)
+		if r.cfg.Model.L2 {
+			normaliseRows(z, d)
+		}
+		for i, code := range micro[1].I {
+			for j := range d {
+				sums[int(code)*d+j] += z[i*d+j]
+			}
+		}
+	}
+	const faded = 1e-4
+	for k := range counts {
+		row := append([]float32(nil), r.sums[k*d:(k+1)*d]...)
+		for j := range row {
+			row[j] = float32(keep*row[j]) + float32((1-keep)*sums[k*d+j])
+		}
+		copy(r.sums[k*d:], row)
+		r.sizes[k] = float32(keep*r.sizes[k]) + float32((1-keep)*float32(counts[k]))
+		if r.sizes[k] < faded {
+			continue
+		}
+		for j := range row {
+			row[j] /= r.sizes[k]
+		}
+		if r.cfg.Model.L2 {
+			normaliseRows(row, d)
+		}
+		copy(value[k*d:], row)
+		copy(ema[k*d:], row)
 	}
 	return nil
 }

@@ -40,9 +40,16 @@ type run struct {
 	Loop
 	sink    event.Sink
 	workers []*worker
+	squads  []squad
 	state   state
 	began   time.Time
 	window  meter
+}
+
+// squad is a part of the variables with what it is optimised by.
+type squad struct {
+	Team
+	flat *flat // shares the arrays of the whole
 }
 
 // Run trains until the last step, until the time is over, or until ctx is cancelled; in the last two cases it saves a
@@ -56,6 +63,11 @@ func (l *Loop) Run(ctx context.Context) (res Result, err error) {
 	if !r.Resume && hasState(r.Dir) {
 		return Result{}, fmt.Errorf("train: %s: %w", r.Dir, ErrHasState)
 	}
+	defer func() {
+		for _, w := range r.workers {
+			w.engine.Close()
+		}
+	}()
 	if err := r.prepare(); err != nil {
 		return Result{}, err
 	}
@@ -94,15 +106,41 @@ func (r *run) prepare() error {
 		decay = d.Decays
 	}
 	r.state.flat = newFlat(trained, decay)
+	if r.squads, err = squads(r.state.flat, r.Config, teamsOf(r.Recipe)); err != nil {
+		return err
+	}
 	if s, ok := r.Recipe.(Stepper); ok {
 		r.state.memory = s.Memory()
 	}
 	for _, w := range r.workers {
+		w.flat = r.state.flat
 		if err := w.freeze(frozen, frozenOf(r.Recipe)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// squads divides the variables, which lie side by side, among the main optimiser and those of the teams.
+func squads(f *flat, c Config, teams []Team) ([]squad, error) {
+	var out []squad
+	from := 0
+	for side, t := range append([]Team{{Optimiser: c}}, teams...) {
+		to := from
+		for to < len(f.decls) && sideOf(f.decls[to].Name, teams) == side {
+			to++
+		}
+		if side > 0 && from == to {
+			return nil, fmt.Errorf("train: team %q has no variables", t.Name)
+		}
+		if err := t.Optimiser.Validate(); err != nil {
+			return nil, fmt.Errorf("team %s: %w", t.Name, err)
+		}
+		t.Optimiser.Workers, t.Optimiser.MicroBatches = c.Workers, c.MicroBatches
+		out = append(out, squad{t, f.part(from, to)})
+		from = to
+	}
+	return out, nil
 }
 
 // begin fills the state: from the checkpoint, from a warm start, or by drawing.
@@ -191,30 +229,23 @@ func (r *run) stop(ctx context.Context, saved int) (Result, error) {
 
 // step is one optimiser step.
 func (r *run) step(ahead *batches) error {
-	c, f := r.Config, r.state.flat
-	micros := make([][]Array, c.MicroBatches)
+	f := r.state.flat
+	micros := make([][]Array, r.Config.MicroBatches)
 	for i := range micros {
 		var err error
 		if micros[i], err = ahead.next(); err != nil {
 			return err
 		}
 	}
-	outs := gradients(r.workers, r.state.step, f, len(r.Recipe.Metrics()), micros)
+	outs := gradients(r.workers, r.Recipe, r.state.step, micros)
 	sum, err := r.add(outs)
 	if err != nil {
 		return err
 	}
-	mean := 1 / float64(c.MicroBatches)
-	norm := f.norm(c.workers(), sum.grad) * mean
-	if bad := sum.loss + norm; math.IsNaN(bad) || math.IsInf(bad, 0) {
-		return fmt.Errorf("train: step %d: loss %g, norm of the gradient %g: %w; the last checkpoint is kept",
-			r.state.step+1, sum.loss*mean, norm, ErrNotFinite)
+	norms, err := r.update(sum)
+	if err != nil {
+		return err
 	}
-	scale := mean
-	if c.ClipNorm > 0 && norm > c.ClipNorm {
-		scale *= c.ClipNorm / norm
-	}
-	f.update(c, r.state.step, sum.grad, scale)
 	r.state.step++
 	if s, ok := r.Recipe.(Stepper); ok {
 		extra := make([][]Array, len(outs))
@@ -225,8 +256,39 @@ func (r *run) step(ahead *batches) error {
 			return fmt.Errorf("train: after step %d: %w", r.state.step, err)
 		}
 	}
-	r.report(sum, norm)
+	r.report(sum, norms)
 	return nil
+}
+
+// update moves every side by its part of the summed gradient and returns the norms of these parts' means. Nothing is moved
+// when a number is not finite.
+func (r *run) update(sum gradient) ([]float64, error) {
+	c := r.Config
+	mean := 1 / float64(c.MicroBatches)
+	norms, grads := make([]float64, len(r.squads)), make([][]float32, len(r.squads))
+	at, bad := 0, sum.loss
+	for i, s := range r.squads {
+		grads[i] = sum.grad[at : at+len(s.flat.value)]
+		at += len(s.flat.value)
+		norms[i] = s.flat.norm(c.workers(), grads[i]) * mean
+		bad += norms[i]
+	}
+	if math.IsNaN(bad) || math.IsInf(bad, 0) {
+		return nil, fmt.Errorf("train: step %d: loss %g, norm of the gradient %g: %w; the last checkpoint is kept",
+			r.state.step+1, sum.loss*mean, norms, ErrNotFinite)
+	}
+	for i, s := range r.squads {
+		count := r.state.step - s.From
+		if count < 0 {
+			continue
+		}
+		scale := mean
+		if limit := s.Optimiser.ClipNorm; limit > 0 && norms[i] > limit {
+			scale *= limit / norms[i]
+		}
+		s.flat.update(s.Optimiser, count, grads[i], scale)
+	}
+	return norms, nil
 }
 
 // add sums the micro-batches in their order, into the first.
@@ -253,11 +315,14 @@ func (r *run) add(outs []gradient) (gradient, error) {
 }
 
 // report gathers the figures of a step and emits their means every Config.ScalarsEvery steps.
-func (r *run) report(sum gradient, norm float64) {
+func (r *run) report(sum gradient, norms []float64) {
 	c, n := r.Config, r.state.step
 	mean := 1 / float64(c.MicroBatches)
 	r.window.add("loss", sum.loss*mean)
-	r.window.add("gradient_norm", norm)
+	r.window.add("gradient_norm", norms[0])
+	for i, s := range r.squads[1:] {
+		r.window.add(s.Name+"_gradient_norm", norms[i+1])
+	}
 	for i, name := range r.Recipe.Metrics() {
 		r.window.add(name, sum.metrics[i]*mean)
 	}
@@ -272,6 +337,11 @@ func (r *run) report(sum gradient, norm float64) {
 	}
 	r.sink.Emit(event.Event{Kind: event.Scalars, Step: n, Steps: c.Steps, Loss: values["loss"], Values: values,
 		Seconds: r.now().Sub(r.began).Seconds()})
+	if w, ok := r.Recipe.(Watcher); ok {
+		for _, words := range w.Watch(n, values) {
+			r.sink.Emit(event.Event{Kind: event.Warning, Step: n, Steps: c.Steps, Message: words})
+		}
+	}
 	r.window.restart(r.now())
 }
 
@@ -285,6 +355,9 @@ func (r *run) evaluate(ctx context.Context) (Evaluation, error) {
 	r.window.since = r.window.since.Add(r.now().Sub(before))
 	n := r.state.step
 	r.sink.Emit(event.Event{Kind: event.Scalars, Step: n, Steps: r.Config.Steps, Scores: ev.Scores})
+	for _, words := range ev.Warnings {
+		r.sink.Emit(event.Event{Kind: event.Warning, Step: n, Steps: r.Config.Steps, Message: words})
+	}
 	if ev.Sheet != nil {
 		r.sink.Emit(event.Event{Kind: event.Samples, Step: n, Steps: r.Config.Steps, Picture: ev.Sheet})
 	}

@@ -34,6 +34,8 @@ type Output struct {
 	Loss    *graph.Node   // scalar: what is minimised
 	Metrics []*graph.Node // scalars, as named by Recipe.Metrics
 	Extra   []*graph.Node // arrays for AfterStep, brought to the host
+
+	Rivals []*graph.Node // what each Team minimises over its own variables, scalars, in their order; nil for one that rests
 }
 
 // Values are weights by name, in the layout of the graph.
@@ -43,6 +45,8 @@ type Values map[string][]float32
 type Evaluation struct {
 	Scores map[string]float64
 	Sheet  image.Image // what the model makes, or nil
+
+	Warnings []string // what the scores mean where they mean trouble
 }
 
 // Freezer is a Recipe whose graph also uses weights that are not trained (a perceptual network, say).
@@ -68,6 +72,36 @@ type Stepper interface {
 	// Memory is what AfterStep keeps from step to step, by name; the loop saves it in checkpoints and
 	// fills it when a run is resumed. The slices stay the same ones.
 	Memory() Values
+}
+
+// Staged is a Recipe whose loss changes its form in the course of a training: a graph for each form, so that a part that
+// does not count yet costs nothing.
+type Staged interface {
+	// Stages is the number of forms; the last one uses every variable.
+	Stages() int
+	// Stage is the form of a step, counted from 0.
+	Stage(step int) int
+	// LossAt is Loss in one of its forms. Metrics are the same in all of them; Extra may differ.
+	LossAt(stage int, v *gx.Vars, in []*graph.Node) Output
+}
+
+// Team is a part of the variables that is trained against the rest, in the same step and from the same graph: the
+// discriminator of a VQGAN, say.
+type Team struct {
+	Name      string // its variables lie below this name; also before its figures in events
+	Optimiser Config // rates, moments, clipping, moving average; its Steps and Warmup count from From
+	From      int    // its first step, counted from 0; before it nothing of it changes
+}
+
+// Teamed is a Recipe with Teams. Config rules the variables that belong to none of them.
+type Teamed interface {
+	Teams() []Team
+}
+
+// Watcher is a Recipe that tells in words what the figures of a training mean when they mean trouble.
+type Watcher interface {
+	// Watch gets the means of the figures since the last report.
+	Watch(step int, means map[string]float64) []string
 }
 
 // Array is an array on the host: either F or I holds the elements, row-major.

@@ -3,34 +3,35 @@ package train
 import (
 	"context"
 	"fmt"
-	"io"
-	"path/filepath"
-
-	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/event"
-	"github.com/smalti/smalti/gx"
-	"github.com/smalti/smalti/rng"
 	"github.com/smalti/smalti/vqgan"
 	"github.com/smalti/smalti/weights"
 )
 
-// VQGANConfig is a whole training of a VQGAN, without a discriminator so far.
+// VQGANConfig is a whole training of a VQGAN. What is zero does not take part.
 type VQGANConfig struct {
 	Train Config       `json:"train"`
-	Data  string       `json:"data"` // folder of a data pack, or ShapesData
+	Data  string       `json:"data"` // folder of a data pack or of pictures, an archive, or ShapesData
 	Model vqgan.Config `json:"model"`
 
 	Crop     int   `json:"crop"`     // side of the pictures trained on, a multiple of f
-	Canvases []int `json:"canvases"` // sides at which scenes are composed before they are cropped, >= Crop
+	Canvases []int `json:"canvases"` // sides at which scenes are composed before they are cropped, >= Crop; one that is named twice is twice as frequent
 
-	L1      float64 `json:"l1"`      // weight of the mean absolute difference, pictures in [-1,1]
-	MSE     float64 `json:"mse"`     // weight of the mean square difference
-	Pyramid float64 `json:"pyramid"` // weight of the Laplacian pyramid's absolute differences
-	Levels  int     `json:"levels"`  // of that pyramid
-	Codes   float64 `json:"codes"`   // weight of the codebook's loss
-	Commit  float64 `json:"commit"`  // weight of commitment inside the codebook's loss
+	L1         float64          `json:"l1"`      // weight of the mean absolute difference, pictures in [-1,1]
+	MSE        float64          `json:"mse"`     // weight of the mean square difference
+	Pyramid    float64          `json:"pyramid"` // weight of the Laplacian pyramid's absolute differences
+	Levels     int              `json:"levels"`  // of that pyramid
+	Perceptual PerceptualConfig `json:"perceptual"`
+	Adversary  AdversaryConfig  `json:"adversary"`
+
+	Codes    float64 `json:"codes"`    // weight of the codebook's loss
+	Commit   float64 `json:"commit"`   // weight of commitment inside the codebook's loss (beta)
+	Legacy   bool    `json:"legacy"`   // beta on the codebook's side instead, as in taming's old models
+	Codebook string  `json:"codebook"` // GradientCodebook or EMACodebook
+	Decay    float64 `json:"decay"`    // of an EMACodebook's means, [0,1)
+	Freeze   string  `json:"freeze"`   // FreezeEncoder or empty
 
 	ReviveEvery int     `json:"revive_every"` // steps between revivals of dead codes; 0 never
 	ReviveUntil int     `json:"revive_until"` // last step of revival
@@ -39,14 +40,39 @@ type VQGANConfig struct {
 	EvalPictures int `json:"eval_pictures"` // most pictures of an evaluation
 }
 
+// How the codebook learns, and what may stand still.
+const (
+	GradientCodebook = "gradient" // by the codebook's loss, like every other weight
+	EMACodebook      = "ema"      // as moving means of the vectors that chose each code (van den Oord et al. 2017, appendix A.1)
+	FreezeEncoder    = "encoder"  // encoder and codebook stay: only the decoder learns, and a prior over the codes stays valid
+)
+
+// AdversaryConfig is the discriminator of a VQGAN's training.
+type AdversaryConfig struct {
+	Weight float64    `json:"weight"` // of the generator's loss, beside the adaptive weight; 0 trains without a discriminator
+	Game   vqgan.Game `json:"game"`   // vqgan.Hinge or vqgan.Vanilla
+	Width  int        `json:"width"`  // channels of the first convolution
+	Layers int        `json:"layers"` // convolutions that halve: a patch is 16, 34 or 70 pixels wide for 1, 2 or 3
+	From   int        `json:"from"`   // first step in which it learns, counted from 0
+	Start  int        `json:"start"`  // first step in which it counts for the autoencoder, >= From
+	Ramp   int        `json:"ramp"`   // steps from there over which its weight rises
+	Limit  float64    `json:"limit"`  // largest adaptive weight
+	LR     float64    `json:"lr"`     // largest learning rate; 0 is the autoencoder's
+	Beta1  float64    `json:"beta1"`
+	Beta2  float64    `json:"beta2"`
+}
+
 // DefaultVQGAN is the training of the built-in model.
 func DefaultVQGAN() VQGANConfig {
-	c := VQGANConfig{Train: DefaultConfig(), Model: vqgan.BuiltinV0(), Crop: 32, Canvases: []int{32, 48, 64},
-		L1: 1, MSE: .3, Pyramid: .5, Levels: 3, Codes: .25, Commit: .25, ReviveEvery: 50, ReviveBelow: .003, EvalPictures: 200}
+	c := VQGANConfig{Train: DefaultConfig(), Model: vqgan.BuiltinV1(), Crop: 64, Canvases: []int{64, 64, 64, 96, 128},
+		L1: 1, MSE: .3, Pyramid: .5, Levels: 3, Perceptual: PerceptualConfig{Model: BuiltinClip, Weight: .1},
+		Adversary: AdversaryConfig{Weight: .1, Game: vqgan.Hinge, Width: 24, Layers: 2, From: 2200, Start: 2500, Ramp: 300, Limit: 100,
+			LR: 5e-4, Beta1: .5, Beta2: .9},
+		Codes: .25, Commit: .25, Codebook: GradientCodebook, Decay: .99, ReviveEvery: 50, ReviveBelow: .01, EvalPictures: 200}
 	t := &c.Train
-	t.Steps, t.MicroBatches, t.BatchSize = 2600, 2, 32
+	t.Steps, t.MicroBatches, t.BatchSize = 3600, 2, 16
 	t.LR, t.Schedule, t.Warmup, t.Beta2, t.FinalLR = 1.5e-3, Cosine, 100, .95, .02
-	c.ReviveUntil = 1800
+	c.ReviveUntil = 2500
 	return c
 }
 
@@ -81,12 +107,47 @@ func (c VQGANConfig) Validate() error {
 	for _, w := range []struct {
 		name string
 		v    float64
-	}{{"l1", c.L1}, {"mse", c.MSE}, {"pyramid", c.Pyramid}, {"codes", c.Codes}, {"commit", c.Commit}, {"revive_below", c.ReviveBelow}} {
+	}{{"l1", c.L1}, {"mse", c.MSE}, {"pyramid", c.Pyramid}, {"perceptual.weight", c.Perceptual.Weight}, {"codes", c.Codes}, {"commit", c.Commit},
+		{"revive_below", c.ReviveBelow}} {
 		if !(w.v >= 0) {
 			return fmt.Errorf("train: %s is out of range: %g", w.name, w.v)
 		}
 	}
+	switch {
+	case c.Codebook != "" && c.Codebook != GradientCodebook && c.Codebook != EMACodebook:
+		return fmt.Errorf("train: unknown codebook %q (there are %q and %q)", c.Codebook, GradientCodebook, EMACodebook)
+	case c.Codebook == EMACodebook && !(c.Decay >= 0 && c.Decay < 1):
+		return fmt.Errorf("train: decay is out of range: %g", c.Decay)
+	case c.Freeze != "" && c.Freeze != FreezeEncoder:
+		return fmt.Errorf("train: cannot freeze %q, only %q", c.Freeze, FreezeEncoder)
+	}
+	return c.Adversary.validate()
+}
+
+func (a AdversaryConfig) validate() error {
+	if a.Weight == 0 {
+		return nil
+	}
+	if err := a.discriminator().Validate(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	switch {
+	case !(a.Weight > 0):
+		return fmt.Errorf("train: adversary.weight is out of range: %g", a.Weight)
+	case a.Game != vqgan.Hinge && a.Game != vqgan.Vanilla:
+		return fmt.Errorf("train: unknown game %q (there are %q and %q)", a.Game, vqgan.Hinge, vqgan.Vanilla)
+	case a.From < 0 || a.Start < a.From || a.Ramp < 0:
+		return fmt.Errorf("train: a discriminator that learns from step %d and counts from %d over %d steps is out of range", a.From, a.Start, a.Ramp)
+	case !(a.Limit > 0):
+		return fmt.Errorf("train: adversary.limit is out of range: %g", a.Limit)
+	case !(a.LR >= 0 && a.LR <= 100):
+		return fmt.Errorf("train: adversary.lr is out of range: %g", a.LR)
+	}
 	return nil
+}
+
+func (a AdversaryConfig) discriminator() vqgan.Discriminator {
+	return vqgan.Discriminator{Channels: 3, Width: a.Width, Layers: a.Layers}
 }
 
 // RunVQGAN trains a VQGAN, or goes on training it, and leaves model.safetensors in the run's folder: at each checkpoint
@@ -103,10 +164,17 @@ func RunVQGAN(ctx context.Context, cfg VQGANConfig, sink event.Sink, o Options) 
 	if err != nil {
 		return Result{}, err
 	}
+	look, err := openPerceptual(&cfg.Perceptual, o.Lend)
+	if err != nil {
+		return Result{}, err
+	}
 	if err := openRun(o, cfg); err != nil {
 		return Result{}, err
 	}
-	r := newVQGANRecipe(cfg, data)
+	r := newVQGANRecipe(cfg, data, look)
+	if cfg.Freeze == FreezeEncoder && warm == nil && !o.Resume {
+		return Result{}, fmt.Errorf("train: freezing the encoder needs a model to start from")
+	}
 	l := Loop{Config: cfg.Train, Recipe: r, Sink: sink, Dir: o.Dir, Resume: o.Resume, Warm: warm, Export: r.export(o.Dir)}
 	return l.Run(ctx)
 }
@@ -131,107 +199,4 @@ func (c *VQGANConfig) start(o Options) (Values, error) {
 	}
 	c.Model = model
 	return floatsOf(ts), nil
-}
-
-// vqganRecipe is the Recipe of VQGAN.
-type vqganRecipe struct {
-	cfg   VQGANConfig
-	data  *scenes
-	usage []float32 // moving average of how often a code is used in a step
-	judge vqganJudge
-}
-
-func newVQGANRecipe(cfg VQGANConfig, data *scenes) *vqganRecipe {
-	r := &vqganRecipe{cfg: cfg, data: data, usage: make([]float32, cfg.Model.NEmbed)}
-	for i := range r.usage {
-		r.usage[i] = float32(r.vectors()) / float32(len(r.usage)) // nobody is dead at first
-	}
-	r.judge = newVQGANJudge(r)
-	return r
-}
-
-func (r *vqganRecipe) Name() string { return "vqgan" }
-
-func (r *vqganRecipe) Metrics() []string { return []string{"l1", "mse", "pyramid", "codes"} }
-
-// vectors is the number of codes that a step chooses.
-func (r *vqganRecipe) vectors() int {
-	side := r.cfg.Crop / r.cfg.Model.Factor()
-	return r.cfg.Train.MicroBatches * r.cfg.Train.BatchSize * side * side
-}
-
-// Loss has one input: pictures [n,S,S,3] in [0,1]. Its extra outputs are the encoder's vectors and their codes.
-func (r *vqganRecipe) Loss(v *gx.Vars, in []*graph.Node) Output {
-	c, m := r.cfg, r.cfg.Model
-	x := graph.AddScalar(graph.MulScalar(in[0], 2), -1)
-	z := m.EncodeGraph(v, x)
-	zq, codes := m.QuantiseGraph(v, z)
-	quant := m.VQLoss(v, z, codes, vqgan.LossOptions{Beta: c.Commit})
-	d := graph.Sub(m.DecodeGraph(v, zq), x)
-	l1, mse := graph.ReduceAllMean(graph.Abs(d)), graph.ReduceAllMean(graph.Square(d))
-	pyramid := laplacian(d, c.Levels)
-	loss := graph.MulScalar(l1, c.L1)
-	loss = graph.Add(loss, graph.MulScalar(mse, c.MSE))
-	loss = graph.Add(loss, graph.MulScalar(pyramid, c.Pyramid))
-	loss = graph.Add(loss, graph.MulScalar(quant, c.Codes))
-	return Output{Loss: loss, Metrics: []*graph.Node{l1, mse, pyramid, quant}, Extra: []*graph.Node{z, codes}}
-}
-
-// laplacian is the sum over the levels of a Laplacian pyramid (Burt and Adelson 1983, with 2x2 means and nearest
-// neighbours for its filters) of the mean absolute value, for a difference d [n,h,w,c] of two pictures: the pyramid is
-// linear, so that of the difference is the difference of the pyramids. With the last level comes what is left.
-func laplacian(d *graph.Node, levels int) *graph.Node {
-	var sum *graph.Node
-	add := func(x *graph.Node) {
-		x = graph.ReduceAllMean(graph.Abs(x))
-		if sum == nil {
-			sum = x
-		} else {
-			sum = graph.Add(sum, x)
-		}
-	}
-	for range levels {
-		s := d.Shape().Dimensions
-		n, h, w, c := s[0], s[1]/2, s[2]/2, s[3]
-		cells := graph.Reshape(d, n, h, 2, w, 2, c)
-		small := graph.ReduceAndKeep(cells, graph.ReduceMean, 2, 4)
-		add(graph.Sub(cells, small))
-		d = graph.Reshape(small, n, h, w, c)
-	}
-	add(d)
-	return sum
-}
-
-// Batch composes scenes at one of the canvas sizes each and cuts a square out: things appear at several scales.
-func (r *vqganRecipe) Batch(step, micro int) ([]Array, error) {
-	c := r.cfg
-	n, key := c.Train.BatchSize, c.Train.batchKey(step, micro)
-	pix := make([]float32, n*c.Crop*c.Crop*3)
-	plane := c.Crop * c.Crop * 3
-	inParallel(n, c.Train.workers(), func(i int) {
-		s := rng.New(c.Train.Seed, "vqgan/crop", key, uint64(i))
-		size := c.Canvases[s.IntN(len(c.Canvases))]
-		scene := r.data.train.Sample(c.Train.Seed, key, uint64(i), size)
-		x, y := s.IntN(size-c.Crop+1), s.IntN(size-c.Crop+1)
-		for row := range c.Crop {
-			from := ((y+row)*size + x) * 3
-			copy(pix[i*plane+row*c.Crop*3:], scene.Pix[from:from+c.Crop*3])
-		}
-	})
-	return []Array{Floats(pix, n, c.Crop, c.Crop, 3)}, nil
-}
-
-// export returns the function that writes the model file.
-func (r *vqganRecipe) export(dir string) func(decls []gx.Decl, ema Values) error {
-	return func(decls []gx.Decl, ema Values) error {
-		up, err := engine.Upload(decls, ema)
-		if err != nil {
-			return err
-		}
-		model := r.cfg.Model
-		model.Resolution = r.cfg.Crop
-		return weights.SaveFile(filepath.Join(dir, ModelFile), func(w io.Writer) error {
-			return vqgan.SaveAs(w, model, up, weights.F16)
-		})
-	}
 }

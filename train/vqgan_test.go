@@ -24,6 +24,7 @@ func toyVQGAN() VQGANConfig {
 	c.Data = ShapesData
 	c.Model.Ch, c.Model.ChMult, c.Model.Groups, c.Model.ZChannels, c.Model.EmbedDim, c.Model.NEmbed = 4, []int{1, 2}, 2, 4, 4, 16
 	c.Crop, c.Canvases, c.Levels, c.EvalPictures = 8, []int{8, 12}, 2, 10
+	c.Perceptual, c.Adversary = PerceptualConfig{}, AdversaryConfig{}
 	c.ReviveEvery, c.ReviveUntil, c.ReviveBelow = 2, 100, .9 // revives much, so that a mistake in it shows
 	t := &c.Train
 	t.Steps, t.BatchSize, t.Warmup, t.ScalarsEvery, t.EvalEvery, t.SaveEvery = 5, 3, 1, 1, 0, 2
@@ -120,7 +121,7 @@ func TestDeadCodesMoveToOutputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newVQGANRecipe(c, data)
+	r := newVQGANRecipe(c, data, nil)
 	f := newFlat([]gx.Decl{{Name: codebookName, Spec: gx.Spec{Dims: []int{4, 4}}}}, decays)
 	for _, a := range [][]float32{f.value, f.m, f.v, f.ema} {
 		for i := range a {

@@ -43,6 +43,11 @@ func BuiltinV0() Config {
 	return Config{Ch: 24, ChMult: []int{1, 2, 4}, NumResBlocks: 1, Groups: 8, ZChannels: 32, EmbedDim: 8, NEmbed: 512, Quantiser: Nearest, L2: true, Resolution: 32}
 }
 
+// BuiltinV1 is the second: f = 8 and 1024 codes of 8 numbers at unit length, trained at 64 pixels.
+func BuiltinV1() Config {
+	return Config{Ch: 16, ChMult: []int{1, 2, 4, 8}, NumResBlocks: 1, Groups: 4, ZChannels: 64, EmbedDim: 8, NEmbed: 1024, Quantiser: Nearest, L2: true, Resolution: 64}
+}
+
 // Factor is f: a code stands for f x f pixels.
 func (c Config) Factor() int { return 1 << (max(1, len(c.ChMult)) - 1) }
 

@@ -122,6 +122,12 @@ func (c Config) VQLoss(v *gx.Vars, z, codes *graph.Node, o LossOptions) *graph.N
 	return graph.Add(codebook, graph.MulScalar(commit, o.Beta))
 }
 
+// CommitLoss is the encoder's side of VQLoss alone, Beta mean |z - sg(t)|^2, for a codebook that is no subject of gradients.
+func (c Config) CommitLoss(v *gx.Vars, z, codes *graph.Node, beta float64) *graph.Node {
+	t := graph.StopGradient(c.LookupGraph(v, codes))
+	return graph.MulScalar(meanSquare(graph.Sub(c.unit(z), t)), beta)
+}
+
 func meanSquare(x *graph.Node) *graph.Node { return graph.ReduceAllMean(graph.Mul(x, x)) }
 
 // LogitsGraph is the score of every code for an encoder's output in a Gumbel model: z [n,h,w,e] -> [n,h,w,k].
