@@ -21,8 +21,21 @@ const (
 
 const codebookName = "quantize.embedding.weight"
 
-// Start replaces the drawn codebook by cluster centres of the drawn encoder's outputs for the first batches.
+// Start begins the codebook with the outputs of the drawn encoder.
 func (r *vqganRecipe) Start(ctx context.Context, e *engine.Engine, values Values) error {
+	return r.cluster(ctx, e, values)
+}
+
+// Restart begins the codebook with the outputs of an encoder that has learnt without one.
+func (r *vqganRecipe) Restart(ctx context.Context, e *engine.Engine, step int, values Values) ([]string, error) {
+	if r.cfg.QuantiseFrom == 0 || step != r.cfg.QuantiseFrom {
+		return nil, nil
+	}
+	return []string{codebookName}, r.cluster(ctx, e, values)
+}
+
+// cluster replaces the codebook by cluster centres of the encoder's outputs for the first batches.
+func (r *vqganRecipe) cluster(ctx context.Context, e *engine.Engine, values Values) error {
 	m := r.cfg.Model
 	p := e.Program("vqgan/start", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
 		return []*graph.Node{m.EncodeGraph(v, graph.AddScalar(graph.MulScalar(in[0], 2), -1))}
@@ -148,6 +161,9 @@ func (r *vqganRecipe) Memory() Values {
 
 // AfterStep counts the codes of the step and, now and then, puts dead ones where the encoder's outputs are.
 func (r *vqganRecipe) AfterStep(step int, extra [][]Array, w Weights) error {
+	if step <= r.cfg.QuantiseFrom {
+		return nil
+	}
 	counts := make([]int, len(r.usage))
 	for _, micro := range extra {
 		for _, code := range micro[1].I {

@@ -186,7 +186,7 @@ func (r *run) steps(ctx context.Context) (Result, error) {
 		if ctx.Err() != nil || r.late() {
 			return r.stop(ctx, saved)
 		}
-		if err := r.step(ahead); err != nil {
+		if err := r.step(ctx, ahead); err != nil {
 			if ctx.Err() != nil {
 				return r.stop(ctx, saved)
 			}
@@ -228,8 +228,11 @@ func (r *run) stop(ctx context.Context, saved int) (Result, error) {
 }
 
 // step is one optimiser step.
-func (r *run) step(ahead *batches) error {
+func (r *run) step(ctx context.Context, ahead *batches) error {
 	f := r.state.flat
+	if err := r.restart(ctx); err != nil {
+		return err
+	}
 	micros := make([][]Array, r.Config.MicroBatches)
 	for i := range micros {
 		var err error
@@ -257,6 +260,26 @@ func (r *run) step(ahead *batches) error {
 		}
 	}
 	r.report(sum, norms)
+	return nil
+}
+
+// restart lets the recipe improve weights before a step.
+func (r *run) restart(ctx context.Context) error {
+	s, ok := r.Recipe.(Restarter)
+	if !ok {
+		return nil
+	}
+	f := r.state.flat
+	changed, err := s.Restart(ctx, r.workers[0].engine, r.state.step, f.values(f.value))
+	if err != nil {
+		return fmt.Errorf("train: before step %d: %w", r.state.step+1, err)
+	}
+	for _, name := range changed {
+		value, m, v, ema, _ := Weights{f}.Get(name)
+		copy(ema, value)
+		clear(m)
+		clear(v)
+	}
 	return nil
 }
 

@@ -65,6 +65,13 @@ type Starter interface {
 	Start(ctx context.Context, e *engine.Engine, values Values) error
 }
 
+// Restarter is a Recipe that improves weights in the middle of a training, as a Starter does at its beginning.
+type Restarter interface {
+	// Restart is called before each step, counted from 0. It must depend on nothing but the step and the values, and returns
+	// the names of those that it changed in place: their moments and averages begin anew.
+	Restart(ctx context.Context, e *engine.Engine, step int, values Values) (changed []string, err error)
+}
+
 // Stepper is a Recipe that acts on the weights after a step, on the host.
 type Stepper interface {
 	// AfterStep gets the Extra outputs of the step's micro-batches, in their order. step counts from 1.

@@ -26,6 +26,8 @@ type VQGANConfig struct {
 	Perceptual PerceptualConfig `json:"perceptual"`
 	Adversary  AdversaryConfig  `json:"adversary"`
 
+	QuantiseFrom int `json:"quantise_from"` // steps without a codebook, which is then begun with what the encoder has learnt
+
 	Codes    float64 `json:"codes"`    // weight of the codebook's loss
 	Commit   float64 `json:"commit"`   // weight of commitment inside the codebook's loss (beta)
 	Legacy   bool    `json:"legacy"`   // beta on the codebook's side instead, as in taming's old models
@@ -68,7 +70,7 @@ func DefaultVQGAN() VQGANConfig {
 		L1: 1, MSE: .3, Pyramid: .5, Levels: 3, Perceptual: PerceptualConfig{Model: BuiltinClip, Weight: .1},
 		Adversary: AdversaryConfig{Weight: .1, Game: vqgan.Hinge, Width: 24, Layers: 2, From: 2200, Start: 2500, Ramp: 300, Limit: 100,
 			LR: 5e-4, Beta1: .5, Beta2: .9},
-		Codes: .25, Commit: .25, Codebook: GradientCodebook, Decay: .99, ReviveEvery: 50, ReviveBelow: .01, EvalPictures: 200}
+		QuantiseFrom: 300, Codes: .25, Commit: .25, Codebook: GradientCodebook, Decay: .99, ReviveEvery: 50, ReviveBelow: .01, EvalPictures: 200}
 	t := &c.Train
 	t.Steps, t.MicroBatches, t.BatchSize = 3600, 2, 16
 	t.LR, t.Schedule, t.Warmup, t.Beta2, t.FinalLR = 1.5e-3, Cosine, 100, .95, .02
@@ -118,6 +120,8 @@ func (c VQGANConfig) Validate() error {
 		return fmt.Errorf("train: unknown codebook %q (there are %q and %q)", c.Codebook, GradientCodebook, EMACodebook)
 	case c.Codebook == EMACodebook && !(c.Decay >= 0 && c.Decay < 1):
 		return fmt.Errorf("train: decay is out of range: %g", c.Decay)
+	case c.QuantiseFrom < 0 || c.Adversary.Weight > 0 && c.QuantiseFrom > c.Adversary.From:
+		return fmt.Errorf("train: quantise_from is out of range: %d, with a discriminator that learns from step %d", c.QuantiseFrom, c.Adversary.From)
 	case c.Freeze != "" && c.Freeze != FreezeEncoder:
 		return fmt.Errorf("train: cannot freeze %q, only %q", c.Freeze, FreezeEncoder)
 	}

@@ -24,7 +24,7 @@ func toyVQGAN() VQGANConfig {
 	c.Data = ShapesData
 	c.Model.Ch, c.Model.ChMult, c.Model.Groups, c.Model.ZChannels, c.Model.EmbedDim, c.Model.NEmbed = 4, []int{1, 2}, 2, 4, 4, 16
 	c.Crop, c.Canvases, c.Levels, c.EvalPictures = 8, []int{8, 12}, 2, 10
-	c.Perceptual, c.Adversary = PerceptualConfig{}, AdversaryConfig{}
+	c.Perceptual, c.Adversary, c.QuantiseFrom = PerceptualConfig{}, AdversaryConfig{}, 0
 	c.ReviveEvery, c.ReviveUntil, c.ReviveBelow = 2, 100, .9 // revives much, so that a mistake in it shows
 	t := &c.Train
 	t.Steps, t.BatchSize, t.Warmup, t.ScalarsEvery, t.EvalEvery, t.SaveEvery = 5, 3, 1, 1, 0, 2

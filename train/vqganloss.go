@@ -58,9 +58,10 @@ func (r *vqganRecipe) vectors() int {
 	return r.cfg.Train.MicroBatches * r.cfg.Train.BatchSize * side * side
 }
 
-// Forms of the loss: without the discriminator, with one that learns, with one that counts.
+// Forms of the loss: without a codebook, without a discriminator, with one that learns, with one that counts.
 const (
-	alone = iota
+	continuous = iota
+	alone
 	warming
 	against
 )
@@ -75,6 +76,8 @@ func (r *vqganRecipe) Stages() int {
 func (r *vqganRecipe) Stage(step int) int {
 	a := r.cfg.Adversary
 	switch {
+	case step < r.cfg.QuantiseFrom:
+		return continuous
 	case a.Weight == 0 || step < a.From:
 		return alone
 	case step < a.Start:
@@ -164,18 +167,22 @@ func (r *vqganRecipe) LossAt(stage int, v *gx.Vars, in []*graph.Node) Output {
 	if c.Freeze == FreezeEncoder {
 		z = graph.StopGradient(z)
 	}
-	zq, codes := m.QuantiseGraph(v, z)
+	zero := graph.ScalarZero(x.Graph(), x.DType())
+	zq, quant, extra := m.Unquantised(z), zero, []*graph.Node(nil)
+	if stage != continuous {
+		var codes *graph.Node
+		zq, codes = m.QuantiseGraph(v, z)
+		quant, extra = r.codesLoss(v, z, codes), []*graph.Node{z, codes}
+	}
 	y := m.DecodeGraph(v, zq)
 	nll, figures := r.reconstruction(v, x, y)
-	quant := r.codesLoss(v, z, codes)
-	out := Output{Metrics: append(figures, quant), Extra: []*graph.Node{z, codes}}
+	out := Output{Metrics: append(figures, quant), Extra: extra}
 	out.Loss = graph.Add(nll, graph.MulScalar(quant, c.Codes))
 	if c.Adversary.Weight == 0 {
 		return out
 	}
-	zero := graph.ScalarZero(x.Graph(), x.DType())
 	game := []*graph.Node{zero, zero, zero, zero, zero}
-	if stage != alone {
+	if stage > alone {
 		d, judge := c.Adversary.discriminator(), v.In(discriminatorTeam)
 		real, fake := d.Graph(judge, x, &vqgan.Stats{}), d.Graph(judge, graph.StopGradient(y), &vqgan.Stats{})
 		loss := vqgan.DiscriminatorLoss(real, fake, c.Adversary.Game)

@@ -54,13 +54,14 @@ func lendFile(_, name string) (*weights.File, string, error) {
 	return f, "sum of " + name, err
 }
 
-// toyRivals is toyVQGAN with a perceptual network and a discriminator that learns from the second step and counts from the third.
+// toyRivals is toyVQGAN with a perceptual network and a discriminator that learns from the third step and counts from the fourth. Its
+// first step has no codebook.
 func toyRivals(t *testing.T) VQGANConfig {
 	t.Helper()
 	c := toyVQGAN()
 	c.Crop, c.Canvases = 16, []int{16, 24}
-	c.Perceptual = PerceptualConfig{Model: toyTower(t), Weight: .1}
-	c.Adversary = AdversaryConfig{Weight: .2, Game: vqgan.Hinge, Width: 4, Layers: 1, From: 1, Start: 2, Ramp: 2, Limit: 100, LR: 1e-3, Beta1: .5, Beta2: .9}
+	c.QuantiseFrom, c.Perceptual = 1, PerceptualConfig{Model: toyTower(t), Weight: .1}
+	c.Adversary = AdversaryConfig{Weight: .2, Game: vqgan.Hinge, Width: 4, Layers: 1, From: 2, Start: 3, Ramp: 2, Limit: 100, LR: 1e-3, Beta1: .5, Beta2: .9}
 	return c
 }
 
@@ -89,7 +90,7 @@ func TestRivalsResumeByteEqualInEveryForm(t *testing.T) {
 		}
 	}
 	c.Train.Workers = 1
-	for step := 1; step <= 3; step++ { // before the discriminator learns, before it counts, and while it counts
+	for step := 1; step <= 4; step++ { // without a codebook, before the discriminator learns, before it counts, and while it counts
 		parts := t.TempDir()
 		stopAt(t, c, parts, step)
 		if _, err := RunVQGAN(context.Background(), c, nil, Options{Dir: parts, Resume: true, Lend: lendFile}); err != nil {
@@ -212,8 +213,8 @@ func TestSidesDoNotTouch(t *testing.T) {
 		}
 		return get("discriminator.main.0.weight"), get("decoder.conv_out.weight")
 	}
-	judge1, maker1 := at(1)
-	judge2, maker2 := at(2)
+	judge1, maker1 := at(2)
+	judge2, maker2 := at(3)
 	decls := []gx.Decl{{Name: "discriminator.main.0.weight", Spec: gx.Spec{Dims: []int{4, 4, 3, 4}, Layout: gx.Conv, Init: gx.Normal(.02)}}}
 	drawn := gx.Conv.ToFile(gx.Materialise(decls, c.Train.Seed)["discriminator.main.0.weight"], []int{4, 4, 3, 4})
 	if !slices.Equal(judge1, drawn) {
@@ -230,7 +231,7 @@ func TestFrozenEncoderStaysToTheBit(t *testing.T) {
 	if _, err := RunVQGAN(context.Background(), c, nil, Options{Dir: first, Lend: lendFile}); err != nil {
 		t.Fatal(err)
 	}
-	c.Freeze = FreezeEncoder
+	c.Freeze, c.QuantiseFrom = FreezeEncoder, 0
 	if _, err := RunVQGAN(context.Background(), c, nil, Options{Dir: t.TempDir(), Lend: lendFile}); err == nil {
 		t.Error("a drawn encoder was frozen")
 	}

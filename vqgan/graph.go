@@ -42,6 +42,9 @@ func (c Config) QuantiseGraph(v *gx.Vars, z *graph.Node) (zq, codes *graph.Node)
 	return gx.StraightThrough(lookup(table, codes), z), codes
 }
 
+// Unquantised is what QuantiseGraph would give of z [n,h,w,e] if every vector were a code.
+func (c Config) Unquantised(z *graph.Node) *graph.Node { return c.unit(z) }
+
 // LookupGraph returns the vectors of codes: int32 [n,h,w] -> [n,h,w,e], of unit length with L2. Codes must lie in [0,k).
 func (c Config) LookupGraph(v *gx.Vars, codes *graph.Node) *graph.Node {
 	return c.unit(lookup(c.codebook(v), codes))
