@@ -51,6 +51,10 @@ func New(seed uint64, name string, keys ...uint64) *Stream {
 	return &Stream{key: [2]uint32{word(0), word(1)}, counter: [4]uint32{0, 0, word(2), word(3)}}
 }
 
+// Block is the ten-round block function itself, for the backend's generator of random bits, which is addressed by a state of
+// its own as XLA's is: counter and key in, four random words out.
+func Block(counter [4]uint32, key [2]uint32) [4]uint32 { return philox(counter, key) }
+
 // philox is the ten-round block function: counter and key in, four random words out.
 func philox(c [4]uint32, k [2]uint32) [4]uint32 {
 	for range rounds {

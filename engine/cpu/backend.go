@@ -137,19 +137,14 @@ func (b *Backend) countFallback(name string) {
 	b.mu.Unlock()
 }
 
-// Capabilities implements compute.Backend. What the Go backend can do this one can do, through the fallback. Fused
-// operations are refused, since GoMLX builds their decomposed twins too when it needs gradients; they are recognised
-// as patterns instead.
+// Capabilities implements compute.Backend: every operation of the interface but those of refusedOps.
 func (b *Backend) Capabilities() compute.Capabilities {
-	c := compute.Capabilities{Operations: map[compute.OpType]bool{}, DTypes: map[dtypes.DType]bool{}}
-	if inner, err := innerBackend(); err == nil {
-		for op, ok := range inner.Capabilities().Operations {
-			if _, refused := refusedOps[op]; ok && !refused {
-				c.Operations[op] = true
-			}
+	c := compute.Capabilities{Operations: map[compute.OpType]bool{}, Functions: true, DTypes: map[dtypes.DType]bool{}}
+	for op := compute.OpTypeInvalid + 1; op < compute.OpTypeLast; op++ {
+		if _, refused := refusedOps[op]; !refused {
+			c.Operations[op] = true
 		}
 	}
-	c.Operations[compute.OpTypeClamp] = true
 	for _, d := range supported {
 		c.DTypes[d] = true
 	}
@@ -159,18 +154,29 @@ func (b *Backend) Capabilities() compute.Capabilities {
 var supported = []dtypes.DType{dtypes.Bool, dtypes.Int8, dtypes.Int16, dtypes.Int32, dtypes.Int64, dtypes.Uint8, dtypes.Uint16,
 	dtypes.Uint32, dtypes.Uint64, dtypes.Float16, dtypes.BFloat16, dtypes.Float32, dtypes.Float64}
 
-// refusedOps are not offered: see Capabilities; functions (closures) are not supported.
-var refusedOps = map[compute.OpType]struct{}{
-	compute.OpTypeFusedSoftmax: {}, compute.OpTypeFusedLayerNorm: {}, compute.OpTypeFusedGelu: {}, compute.OpTypeFusedDense: {},
-	compute.OpTypeFusedScaledDotProductAttention: {}, compute.OpTypeFusedScaledDotProductAttentionVJP: {},
-	compute.OpTypeFusedAttentionQKVProjection: {}, compute.OpTypeFusedQuantizedDense: {}, compute.OpTypeQuantizedEmbeddingLookup: {},
-	compute.OpTypeCall: {}, compute.OpTypeSort: {}, compute.OpTypeWhile: {}, compute.OpTypeIf: {},
-	compute.OpTypeDynamicReshape: {}, compute.OpTypeDynamicShape: {}, compute.OpTypeDynamicDimensionSize: {},
-	compute.OpTypeAllReduce: {}, compute.OpTypeFFT: {}, compute.OpTypeBlockForDotGeneral: {},
+// refusedOps are not offered, and why.
+var refusedOps = map[compute.OpType]string{
+	compute.OpTypeFusedSoftmax: decomposed, compute.OpTypeFusedLayerNorm: decomposed, compute.OpTypeFusedGelu: decomposed, compute.OpTypeFusedDense: decomposed,
+	compute.OpTypeFusedScaledDotProductAttention: decomposed, compute.OpTypeFusedScaledDotProductAttentionVJP: decomposed,
+	compute.OpTypeFusedAttentionQKVProjection: decomposed,
+
+	compute.OpTypeComplex: noComplex, compute.OpTypeConj: noComplex, compute.OpTypeFFT: noComplex,
+	compute.OpTypeDynamicReshape: static, compute.OpTypeDynamicShape: static, compute.OpTypeDynamicDimensionSize: static,
+	compute.OpTypeAllReduce: oneDevice, compute.OpTypeCollectiveBroadcast: oneDevice, compute.OpTypeAllGather: oneDevice,
+
+	compute.OpTypeDot: noMethod, compute.OpTypeSelectAndScatterSum: noMethod, compute.OpTypeCapturedValue: noMethod, compute.OpTypeBlockForDotGeneral: noMethod,
 }
 
+const (
+	decomposed = "GoMLX builds the decomposed twin too when it needs gradients; here it is recognised as a pattern instead"
+	noComplex  = "complex numbers are not held"
+	static     = "a graph is compiled for one shape"
+	oneDevice  = "there is one device"
+	noMethod   = "the interface has no such method"
+)
+
 func notImplemented(op compute.OpType) error {
-	return errors.Wrapf(compute.ErrNotImplemented, "cpu backend: operation %s", op)
+	return errors.Wrapf(compute.ErrNotImplemented, "cpu backend: operation %s (%s)", op, refusedOps[op])
 }
 
 // checkShape refuses what the backend cannot hold.

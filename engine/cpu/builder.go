@@ -18,28 +18,59 @@ type Builder struct {
 	backend *Backend
 	name    string
 	main    *Function
+	all     []*Function
 	done    bool
 }
 
 func newBuilder(b *Backend, name string) *Builder {
 	x := &Builder{Builder: notimplemented.Builder{ErrFn: notImplemented}, backend: b, name: name}
-	x.main = &Function{Function: notimplemented.Function{ErrFn: notImplemented}, builder: x, g: ir.New()}
+	x.main = x.function(compute.MainName, nil)
 	return x
+}
+
+func (b *Builder) function(name string, parent *Function) *Function {
+	f := &Function{Function: notimplemented.Function{ErrFn: notImplemented}, builder: b, name: name, parent: parent, g: ir.New()}
+	b.all = append(b.all, f)
+	return f
+}
+
+// owner is the function that a node belongs to, or nil.
+func (b *Builder) owner(n *ir.Node) *Function {
+	for _, f := range b.all {
+		if f.g.Has(n) {
+			return f
+		}
+	}
+	return nil
 }
 
 // Name implements compute.Builder.
 func (b *Builder) Name() string { return b.name }
 
-// Main returns the only function: closures are not supported.
+// Main implements compute.Builder.
 func (b *Builder) Main() compute.Function { return b.main }
 
-// NewFunction is refused.
-func (b *Builder) NewFunction(string) (compute.Function, error) {
-	return nil, notImplemented(compute.OpTypeCall)
+// NewFunction returns a function to be called.
+func (b *Builder) NewFunction(name string) (compute.Function, error) {
+	if name == "" {
+		return nil, errors.New("cpu: a function without a name")
+	}
+	for _, f := range b.all {
+		if f.name == name {
+			return nil, errors.Errorf("cpu: there is a function %q already", name)
+		}
+	}
+	return b.function(name, nil), nil
 }
 
 // OpShape implements compute.Builder.
-func (b *Builder) OpShape(v compute.Value) (shapes.Shape, error) { return b.main.Shape(v) }
+func (b *Builder) OpShape(v compute.Value) (shapes.Shape, error) {
+	n, ok := v.(*ir.Node)
+	if !ok || n == nil || b.owner(n) == nil {
+		return shapes.Invalid(), errors.Errorf("cpu: %T is not a value of this builder", v)
+	}
+	return n.Shape, nil
+}
 
 // Compile compiles what was recorded. The builder must not be used after it.
 func (b *Builder) Compile() (compute.Executable, error) {
@@ -80,46 +111,48 @@ func protect(f func() error) (err error) {
 type Function struct {
 	notimplemented.Function
 	builder  *Builder
+	name     string    // empty: a closure
+	parent   *Function // of a closure
 	g        *ir.Graph
 	returned bool
+
+	captures []capture
+	declared int         // parameters but for the captured ones, once returned
+	exe      *Executable // of a closure, once compiled
 }
 
 var _ compute.Function = (*Function)(nil)
 
 // Name implements compute.Function.
-func (f *Function) Name() string { return compute.MainName }
+func (f *Function) Name() string { return f.name }
 
 // Builder implements compute.Function.
 func (f *Function) Builder() compute.Builder { return f.builder }
 
 // Parent implements compute.Function.
-func (f *Function) Parent() compute.Function { return nil }
-
-// Closure is refused.
-func (f *Function) Closure() (compute.Function, error) {
-	return nil, notImplemented(compute.OpTypeCall)
+func (f *Function) Parent() compute.Function {
+	if f.parent == nil {
+		return nil
+	}
+	return f.parent
 }
 
 // Shape implements compute.Function.
 func (f *Function) Shape(v compute.Value) (shapes.Shape, error) {
-	n, err := f.node(v)
-	if err != nil {
-		return shapes.Invalid(), err
-	}
-	return n.Shape, nil
+	return f.builder.OpShape(v)
 }
 
-// node checks that a value belongs to this function.
+// node checks that a value belongs to this function, or makes it so in a closure.
 func (f *Function) node(v compute.Value) (*ir.Node, error) {
 	n, ok := v.(*ir.Node)
 	if !ok || n == nil {
 		return nil, errors.Errorf("cpu: %T is not a value of this backend", v)
 	}
-	if n.ID >= len(f.g.Nodes) || f.g.Nodes[n.ID] != n {
-		return nil, errors.New("cpu: the value belongs to another function")
-	}
 	if f.returned {
 		return nil, errors.New("cpu: the function has returned already")
+	}
+	if !f.g.Has(n) {
+		return f.capture(n)
 	}
 	return n, nil
 }
@@ -182,5 +215,6 @@ func (f *Function) Return(outputs []compute.Value, _ []*compute.ShardingSpec) er
 		return errors.New("cpu: a function must return something")
 	}
 	f.g.Outputs, f.returned = ns, true
+	f.addCaptures()
 	return nil
 }

@@ -68,6 +68,9 @@ func (v *conv) flops() float64 {
 
 // makeConv chooses the algorithm, by shape only.
 func makeConv(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
+	if a := n.Attr.(ir.Conv); len(a.Strides) > 2 || a.BGroups > 1 {
+		return makeConvAny(c, n)
+	}
 	v := newConv(n.In[0].Shape.Dimensions, n.In[1].Shape.Dimensions, n.Shape.Dimensions, n.Attr.(ir.Conv))
 	dst, x, w := c.slot(n), c.slot(n.In[0]), c.slot(n.In[1])
 	if n.Shape.DType != dtypes.Float32 {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"math/bits"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -47,7 +48,7 @@ func kindOf(d dtypes.DType) kinds {
 // unaryTypes and binaryTypes say for which types operations exist here (in clusters: float32 and bool).
 var unaryTypes = map[compute.OpType]kinds{
 	compute.OpTypeAbs: ints | double | single, compute.OpTypeNeg: ints | double | single, compute.OpTypeSign: ints | double | single,
-	compute.OpTypeBitwiseNot: ints, compute.OpTypeLogicalNot: boolean,
+	compute.OpTypeBitwiseNot: ints, compute.OpTypeBitCount: ints, compute.OpTypeClz: ints, compute.OpTypeLogicalNot: boolean,
 	compute.OpTypeCeil: double | single, compute.OpTypeCos: double | single, compute.OpTypeErf: double | single, compute.OpTypeExp: double | single,
 	compute.OpTypeExpm1: double | single, compute.OpTypeFloor: double | single, compute.OpTypeLog: double | single,
 	compute.OpTypeLog1p: double | single, compute.OpTypeLogistic: double | single, compute.OpTypeRound: double | single,
@@ -59,6 +60,7 @@ var binaryTypes = map[compute.OpType]kinds{
 	compute.OpTypeDiv: ints | double | single, compute.OpTypeMax: ints | double | single, compute.OpTypeMin: ints | double | single,
 	compute.OpTypePow: ints | double | single, compute.OpTypeRem: ints | double | single, compute.OpTypeAtan2: double | single,
 	compute.OpTypeBitwiseAnd: ints, compute.OpTypeBitwiseOr: ints, compute.OpTypeBitwiseXor: ints,
+	compute.OpTypeShiftLeft: ints, compute.OpTypeShiftRightArithmetic: ints, compute.OpTypeShiftRightLogical: ints,
 	compute.OpTypeLogicalAnd: boolean, compute.OpTypeLogicalOr: boolean, compute.OpTypeLogicalXor: boolean,
 }
 
@@ -104,7 +106,16 @@ func makeUnary(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 func unaryInt[T integer](c *compiler, n *ir.Node) func(f *frame) {
 	switch n.Op {
 	case compute.OpTypeAbs:
-		return mapUnary(c, n, func(x T) T { return max(x, -x) })
+		return mapUnary(c, n, func(x T) T {
+			if x < 0 { // never of an unsigned type
+				return -x
+			}
+			return x
+		})
+	case compute.OpTypeBitCount:
+		return mapUnary(c, n, func(x T) T { return T(bits.OnesCount64(unsigned(x))) })
+	case compute.OpTypeClz:
+		return mapUnary(c, n, func(x T) T { return T(width[T]() - bits.Len64(unsigned(x))) })
 	case compute.OpTypeNeg:
 		return mapUnary(c, n, func(x T) T { return -x })
 	case compute.OpTypeBitwiseNot:
@@ -207,6 +218,12 @@ func binaryInt[T integer](c *compiler, n *ir.Node) func(f *frame) {
 		g = func(x, y T) T { return x | y }
 	case compute.OpTypeBitwiseXor:
 		g = func(x, y T) T { return x ^ y }
+	case compute.OpTypeShiftLeft: // by the width or more, or by a negative number: nothing is left
+		g = func(x, y T) T { return x << uint64(y) }
+	case compute.OpTypeShiftRightArithmetic:
+		g = func(x, y T) T { return T(signed(x) >> uint64(y)) }
+	case compute.OpTypeShiftRightLogical:
+		g = func(x, y T) T { return T(unsigned(x) >> uint64(y)) }
 	}
 	return mapBinary(c, n, g)
 }
@@ -274,19 +291,23 @@ func makeCompare(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 }
 
 func compare[T number](c *compiler, n *ir.Node) func(f *frame) {
-	switch n.Op {
+	return mapBinary(c, n, comparisonOf[T](n.Op))
+}
+
+func comparisonOf[T number](op compute.OpType) func(x, y T) bool {
+	switch op {
 	case compute.OpTypeEqual:
-		return mapBinary(c, n, func(x, y T) bool { return x == y })
+		return func(x, y T) bool { return x == y }
 	case compute.OpTypeNotEqual:
-		return mapBinary(c, n, func(x, y T) bool { return x != y })
+		return func(x, y T) bool { return x != y }
 	case compute.OpTypeLessThan:
-		return mapBinary(c, n, func(x, y T) bool { return x < y })
+		return func(x, y T) bool { return x < y }
 	case compute.OpTypeLessOrEqual:
-		return mapBinary(c, n, func(x, y T) bool { return x <= y })
+		return func(x, y T) bool { return x <= y }
 	case compute.OpTypeGreaterThan:
-		return mapBinary(c, n, func(x, y T) bool { return x > y })
+		return func(x, y T) bool { return x > y }
 	}
-	return mapBinary(c, n, func(x, y T) bool { return x >= y })
+	return func(x, y T) bool { return x >= y }
 }
 
 func makeIsSpecial(c *compiler, n *ir.Node) (func(f *frame), float64, error) {

@@ -18,6 +18,7 @@ import (
 var reductions = map[compute.OpType]kinds{
 	compute.OpTypeReduceSum: ints | double | single, compute.OpTypeReduceMax: ints | double | single, compute.OpTypeReduceMin: ints | double | single,
 	compute.OpTypeReduceProduct: ints | double | single, compute.OpTypeReduceLogicalAnd: boolean, compute.OpTypeReduceLogicalOr: boolean,
+	compute.OpTypeReduceLogicalXor: boolean, compute.OpTypeReduceBitwiseAnd: ints, compute.OpTypeReduceBitwiseOr: ints, compute.OpTypeReduceBitwiseXor: ints,
 }
 
 func reduceNative(op compute.OpType, d dtypes.DType) bool {
@@ -61,6 +62,9 @@ func makeReduce(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 	if d == dtypes.Bool {
 		d = dtypes.Uint8
 	}
+	if isBitwise(n.Op) {
+		return makeReduceBits(c, n, d)
+	}
 	make := byType[func(c *compiler, n *ir.Node) func(f *frame)]{reduce32, reduceAny[float64], reduceAny[int8], reduceAny[int16],
 		reduceAny[int32], reduceAny[int64], reduceAny[uint8], reduceAny[uint16], reduceAny[uint32], reduceAny[uint64]}
 	return make.get(d)(c, n), float64(n.In[0].Size()), nil
@@ -98,6 +102,11 @@ func reduceSteps[T number](c *compiler, n *ir.Node, step func(f *frame, dst, src
 
 func reduceLoop[T number](f *frame, op compute.OpType, d dtypes.DType, dst, src []T, r reduction) {
 	start, combine := combiner[T](op, d)
+	foldLoop(f, start, combine, dst, src, r)
+}
+
+// foldLoop combines in ascending order, beginning with start.
+func foldLoop[T number](f *frame, start T, combine func(x, y T) T, dst, src []T, r reduction) {
 	f.b.pool.Run(r.outer, rowGrain(r.length*r.inner), func(lo, hi int) {
 		for o := lo; o < hi; o++ {
 			acc := dst[o*r.inner:][:r.inner]
@@ -361,6 +370,9 @@ func intLoad(d dtypes.DType) func(mem []byte, i int) int {
 		return func(mem []byte, i int) int { return int(view[int32](mem)[i]) }
 	case dtypes.Uint32:
 		return func(mem []byte, i int) int { return int(view[uint32](mem)[i]) }
+	}
+	if d == dtypes.Uint64 {
+		return func(mem []byte, i int) int { return int(min(view[uint64](mem)[i], math.MaxInt64)) }
 	}
 	return func(mem []byte, i int) int { return int(view[int64](mem)[i]) }
 }

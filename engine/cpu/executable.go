@@ -15,6 +15,7 @@ type Executable struct {
 	params  []*ir.Node
 	outputs []*ir.Node
 
+	inner  bool // of a closure: profiles have the operation that runs it
 	thunks []thunk
 	slots  []slot
 	out    []outSlot // by output
@@ -171,6 +172,9 @@ func (e *Executable) frame(bufs []*Buffer, donate []bool, arena []byte, outs []*
 func (e *Executable) run(f *frame) error {
 	at := 0
 	profile := e.backend.profiling()
+	if e.inner {
+		profile = nil
+	}
 	err := protect(func() error {
 		if profile != nil {
 			for i := range e.thunks {

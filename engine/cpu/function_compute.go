@@ -31,10 +31,16 @@ func (f *Function) reduce(op compute.OpType, v compute.Value, axes []int) (compu
 			return nil, err
 		}
 	}
+	if x.Shape.DType == dtypes.Bool {
+		switch op {
+		case compute.OpTypeReduceMax:
+			op = compute.OpTypeReduceLogicalOr
+		case compute.OpTypeReduceMin:
+			op = compute.OpTypeReduceLogicalAnd
+		}
+	}
 	if !reduceNative(op, x.Shape.DType) {
-		return f.fallback1(op.String(), []*ir.Node{x}, func(g compute.Function, in []compute.Value) (compute.Value, error) {
-			return fallbackReductions[op](g, in[0], axes...)
-		})
+		return nil, errors.Wrapf(compute.ErrNotImplemented, "cpu: %s of %s", op, x.Shape)
 	}
 	var long []int
 	for _, a := range axes {
@@ -114,11 +120,8 @@ func (f *Function) ConvGeneral(input, kernel compute.Value, axes compute.Convolv
 	if err != nil {
 		return nil, err
 	}
-	d := x.Shape.DType
-	if n > 2 || c.BGroups > 1 || (!d.IsFloat() && !d.IsInt()) {
-		return f.fallback1("ConvGeneral", ns, func(g compute.Function, in []compute.Value) (compute.Value, error) {
-			return g.ConvGeneral(in[0], in[1], axes, strides, pads, inDilate, dilate, groups, bGroups)
-		})
+	if !isNumber(f.wide(x).Shape.DType) {
+		return nil, errors.Wrapf(compute.ErrNotImplemented, "cpu: ConvGeneral of %s", x.Shape)
 	}
 	if w.Op == compute.OpTypeReverse {
 		if r := w.Attr.(ir.Axes).Axes; coversLong(r, c.Axes.KernelSpatial, w.Shape) {

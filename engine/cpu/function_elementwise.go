@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapeinference"
 	"github.com/gomlx/compute/shapes"
+	"github.com/pkg/errors"
 
 	"github.com/smalti/smalti/engine/cpu/ir"
 )
@@ -46,7 +47,7 @@ func (f *Function) unary(op compute.OpType, v compute.Value) (compute.Value, err
 		return f.convert(y, s.DType), nil
 	}
 	if !unaryNative(op, d) {
-		return f.fallbackUnary(op, x)
+		return nil, errors.Wrapf(compute.ErrNotImplemented, "cpu: %s of %s", op, x.Shape)
 	}
 	return f.g.Add(op, s, nil, x), nil
 }
@@ -67,7 +68,7 @@ func (f *Function) binary(op compute.OpType, a, b compute.Value) (compute.Value,
 		return f.convert(z, s.DType), nil
 	}
 	if !binaryNative(op, x.Shape.DType) {
-		return f.fallbackBinary(op, x, y)
+		return nil, errors.Wrapf(compute.ErrNotImplemented, "cpu: %s of %s", op, x.Shape)
 	}
 	if n := f.simplify(op, s, x, y); n != nil {
 		return n, nil
@@ -204,8 +205,8 @@ func (f *Function) comparison(op compute.OpType, a, b compute.Value) (compute.Va
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := compareOps[op]; !ok || (ns[0].Shape.DType == dtypes.Bool && op != compute.OpTypeEqual && op != compute.OpTypeNotEqual) {
-		return f.fallbackBinary(op, ns[0], ns[1])
+	if plain, ok := totalOrders[op]; ok && !ns[0].Shape.DType.IsFloat() {
+		op = plain
 	}
 	return f.g.Add(op, s, nil, f.wide(ns[0]), f.wide(ns[1])), nil
 }
@@ -263,7 +264,11 @@ func (f *Function) isSpecial(op compute.OpType, v compute.Value) (compute.Value,
 		return nil, err
 	}
 	if !x.Shape.DType.IsFloat() {
-		return f.fallbackUnary(op, x)
+		answer, err := f.Constant([]bool{op == compute.OpTypeIsFinite}) // of integers and booleans
+		if err != nil {
+			return nil, err
+		}
+		return f.broadcast(answer.(*ir.Node), shapes.Make(dtypes.Bool, x.Shape.Dimensions...), nil), nil
 	}
 	return f.g.Add(op, shapes.Make(dtypes.Bool, x.Shape.Dimensions...), nil, f.wide(x)), nil
 }

@@ -238,5 +238,9 @@ func (f *Function) NotEqual(x, y compute.Value) (compute.Value, error) {
 
 // NotEqualTotalOrder implements compute.StandardOps.
 func (f *Function) NotEqualTotalOrder(x, y compute.Value) (compute.Value, error) {
-	return f.comparison(compute.OpTypeNotEqualTotalOrder, x, y)
+	equal, err := f.comparison(compute.OpTypeEqualTotalOrder, x, y)
+	if err != nil {
+		return nil, err
+	}
+	return f.unary(compute.OpTypeLogicalNot, equal)
 }

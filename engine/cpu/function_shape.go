@@ -235,6 +235,9 @@ func (f *Function) Reverse(v compute.Value, axes ...int) (compute.Value, error) 
 
 // Iota records the index along an axis.
 func (f *Function) Iota(shape shapes.Shape, axis int) (compute.Value, error) {
+	if f.returned {
+		return nil, errors.New("cpu: the function has returned already")
+	}
 	if err := checkShape(shape); err != nil {
 		return nil, err
 	}

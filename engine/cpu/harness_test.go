@@ -63,19 +63,7 @@ func compileBody(t testing.TB, b *Backend, d dtypes.DType, build body, in ...arr
 			t.Fatal(err)
 		}
 		params = append(params, p)
-		flat := any(a.data)
-		if d == dtypes.Float32 {
-			f32 := make([]float32, len(a.data))
-			for j, v := range a.data {
-				f32[j] = float32(v)
-			}
-			flat = f32
-		}
-		buf, err := b.BufferFromFlatData(0, flat, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		bufs = append(bufs, buf)
+		bufs = append(bufs, upload(b, s, a))
 	}
 	outs, err := build(f, params)
 	if err != nil {
@@ -89,6 +77,15 @@ func compileBody(t testing.TB, b *Backend, d dtypes.DType, build body, in ...arr
 		t.Fatal(err)
 	}
 	return exe, bufs
+}
+
+// upload makes a buffer of any type.
+func upload(b *Backend, s shapes.Shape, a array) *Buffer {
+	x := b.newBuffer(s)
+	if len(a.data) > 0 {
+		converter(b.set, s.DType, dtypes.Float64)(x.mem, bytesOf(a.data))
+	}
+	return x
 }
 
 func read(outs []compute.Buffer) []array {

@@ -20,27 +20,38 @@ var makers map[compute.OpType]maker
 
 func init() {
 	makers = map[compute.OpType]maker{
-		compute.OpTypeTranspose:      makeTranspose,
-		compute.OpTypeBroadcastInDim: makeBroadcast,
-		compute.OpTypeSlice:          makeSlice,
-		compute.OpTypeReverse:        makeReverse,
-		compute.OpTypePad:            makePad,
-		compute.OpTypeConcatenate:    makeConcatenate,
-		compute.OpTypeIota:           makeIota,
-		compute.OpTypeConvertDType:   makeConvert,
-		compute.OpTypeWhere:          makeWhere,
-		compute.OpTypeIsFinite:       makeIsSpecial,
-		compute.OpTypeIsNaN:          makeIsSpecial,
-		compute.OpTypeArgMinMax:      makeArgMinMax,
-		compute.OpTypeGather:         makeGather,
-		compute.OpTypeScatterSum:     makeScatter,
-		compute.OpTypeScatterMax:     makeScatter,
-		compute.OpTypeScatterMin:     makeScatter,
-		compute.OpTypeDotGeneral:     makeDot,
-		compute.OpTypeConvGeneral:    makeConv,
-		ir.OpFallback:                makeFallback,
-		ir.OpSample:                  makeSample,
-		ir.OpSpread:                  makeSpread,
+		compute.OpTypeTranspose:           makeTranspose,
+		compute.OpTypeBroadcastInDim:      makeBroadcast,
+		compute.OpTypeSlice:               makeSlice,
+		compute.OpTypeReverse:             makeReverse,
+		compute.OpTypePad:                 makePad,
+		compute.OpTypeConcatenate:         makeConcatenate,
+		compute.OpTypeIota:                makeIota,
+		compute.OpTypeConvertDType:        makeConvert,
+		compute.OpTypeWhere:               makeWhere,
+		compute.OpTypeIsFinite:            makeIsSpecial,
+		compute.OpTypeIsNaN:               makeIsSpecial,
+		compute.OpTypeArgMinMax:           makeArgMinMax,
+		compute.OpTypeGather:              makeGather,
+		compute.OpTypeScatterSum:          makeScatter,
+		compute.OpTypeScatterMax:          makeScatter,
+		compute.OpTypeScatterMin:          makeScatter,
+		compute.OpTypeDotGeneral:          makeDot,
+		compute.OpTypeConvGeneral:         makeConv,
+		compute.OpTypeReduceWindow:        makeReduceWindow,
+		compute.OpTypeDynamicSlice:        makeDynamicSlice,
+		compute.OpTypeDynamicUpdateSlice:  makeDynamicUpdateSlice,
+		compute.OpTypeSelectAndScatterMax: makeSelectAndScatter,
+		compute.OpTypeSelectAndScatterMin: makeSelectAndScatter,
+		ir.OpRNGState:                     makeRNGState,
+		ir.OpRNGBits:                      makeRNGBits,
+		compute.OpTypeWhile:               makeWhile,
+		compute.OpTypeIf:                  makeIf,
+		compute.OpTypeSort:                makeSort,
+		ir.OpPart:                         makePart,
+		ir.OpFallback:                     makeFallback,
+		ir.OpSample:                       makeSample,
+		ir.OpSpread:                       makeSpread,
 	}
 	for op := range reductions {
 		makers[op] = makeReduce
@@ -50,6 +61,9 @@ func init() {
 	}
 	for op := range binaryTypes {
 		makers[op] = makeBinary
+	}
+	for op := range totalOrders {
+		makers[op] = makeTotalOrder
 	}
 	for op := range compareOps {
 		makers[op] = makeCompare

@@ -66,3 +66,17 @@ type Arg struct {
 	Axis int
 	Min  bool
 }
+
+// Window is a window that moves over an array, with all defaults filled in. Reduce is the reduction (OpTypeReduceSum, ...) of
+// a ReduceWindow.
+type Window struct {
+	Size, Strides, InDilate, Dilate []int
+	Pads                            [][2]int
+	Reduce                          compute.OpType
+}
+
+// Blocks is how many blocks of random words a generator's state moves on by.
+type Blocks struct{ Count int }
+
+// Part is one result of an operation that has several: where its bytes begin in the operation's value.
+type Part struct{ Offset int }

@@ -25,6 +25,8 @@ const (
 	// OpSpread adds rows to places in a table of zeros, each times its weight: In is the rows [...,c], then pairs of places
 	// and weights; the result is the table [r,c].
 	OpSpread
+	// OpPart is one result of an operation that has several: a copy of a part of its value.
+	OpPart
 )
 
 // Node is one operation and its result. It belongs to one Graph; only passes change it.
@@ -36,6 +38,7 @@ type Node struct {
 	Attr  any // of the type that belongs to Op (attrs.go), or nil
 
 	Late bool // computed where it is read, not as soon as it can be (pass.Recompute)
+	Unique bool // equal to no other: see Graph.AddUnique
 }
 
 // Name is the operation's name, for messages and profiles.
@@ -54,6 +57,8 @@ func (n *Node) Name() string {
 		return "Sample"
 	case OpSpread:
 		return "Spread"
+	case OpPart:
+		return "Part"
 	}
 	return n.Op.String()
 }
@@ -90,14 +95,18 @@ func (g *Graph) Add(op compute.OpType, shape shapes.Shape, attr any, in ...*Node
 		return n
 	}
 	n := g.AddUnique(op, shape, attr, in...)
+	n.Unique = false
 	g.index[key] = n
 	return n
 }
 
-// AddUnique adds a node that is equal to no other: parameters, barriers, fallbacks.
+// Has reports whether a node belongs to the graph.
+func (g *Graph) Has(n *Node) bool { return n.ID < len(g.Nodes) && g.Nodes[n.ID] == n }
+
+// AddUnique adds a node that is equal to no other: parameters, barriers, loops, fallbacks.
 func (g *Graph) AddUnique(op compute.OpType, shape shapes.Shape, attr any, in ...*Node) *Node {
 	shape.AxisNames = nil
-	n := &Node{ID: len(g.Nodes), Op: op, In: in, Shape: shape, Attr: attr}
+	n := &Node{ID: len(g.Nodes), Op: op, In: in, Shape: shape, Attr: attr, Unique: true}
 	g.Nodes = append(g.Nodes, n)
 	return n
 }
