@@ -37,7 +37,7 @@ type Node struct {
 	Shape shapes.Shape
 	Attr  any // of the type that belongs to Op (attrs.go), or nil
 
-	Late bool // computed where it is read, not as soon as it can be (pass.Recompute)
+	Late   bool // computed where it is read, not as soon as it can be (pass.Recompute)
 	Unique bool // equal to no other: see Graph.AddUnique
 }
 
