@@ -84,6 +84,9 @@ func makeConv(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 	if v.groups == 1 && v.x.b == 1 && v.x.c != 1 {
 		return withBias(newKernelGradient(c.b.set, v).thunk(dst, x, w), dst, c.bias(n)), v.flops(), nil
 	}
+	if p := newPoly(c.b.set, v); p != nil {
+		return p.thunk(dst, x, w, c.bias(n)), v.flops(), nil
+	}
 	if p := newPlain(c.b.set, v); p != nil {
 		return p.thunk(dst, x, w, c.bias(n)), v.flops(), nil
 	}

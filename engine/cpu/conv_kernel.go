@@ -24,10 +24,11 @@ type kernelGradient struct {
 	units      int   // of one picture
 	patchW     int
 	groupCount int
-	joined     bool  // j and b are one run of rows
-	y          *move // from [i][j][b][o], or nil
-	exchanged  bool  // x and w are each other's
-	winograd   bool  // by Winograd's algorithm, which needs everything contiguous
+	joined     bool             // j and b are one run of rows
+	y          *move            // from [i][j][b][o], or nil
+	exchanged  bool             // x and w are each other's
+	poly       *kernel.PolyGrad // or nil
+	winograd   bool             // by Winograd's algorithm, which needs everything contiguous
 }
 
 func newKernelGradient(set *kernel.Set, v *conv) *kernelGradient {
@@ -36,6 +37,9 @@ func newKernelGradient(set *kernel.Set, v *conv) *kernelGradient {
 		v, kg.exchanged = e, true
 	}
 	kg.conv = v
+	if kg.poly = newPolyGrad(set, v); kg.poly != nil {
+		return kg
+	}
 	if v.k.start != 0 || v.k.w < 0 || v.k.h != v.kw*v.k.w {
 		dims := []int{v.c, v.kh, v.kw, v.o}
 		kg.wMove = newMove(dims, contiguous(dims), []int{v.k.b, v.k.h, v.k.w, v.k.c}, 0, v.k.start)
@@ -137,6 +141,9 @@ func (kg *kernelGradient) thunk(dst, x, w int) func(f *frame) {
 	if kg.exchanged {
 		x, w = w, x
 	}
+	if kg.poly != nil {
+		return kg.polyThunk(dst, x, w)
+	}
 	return func(f *frame) {
 		xs, ws, ys := view[float32](f.slots[x]), view[float32](f.slots[w]), view[float32](f.slots[dst])
 		wb := kg.k.b
@@ -169,6 +176,20 @@ func (kg *kernelGradient) thunk(dst, x, w int) func(f *frame) {
 		}
 		f.b.memory.put(mem)
 		f.b.memory.put(wMem)
+	}
+}
+
+// polyThunk computes by kernel.PolyGrad.
+func (kg *kernelGradient) polyThunk(dst, x, w int) func(f *frame) {
+	return func(f *frame) {
+		xs, ws, ys := view[float32](f.slots[x]), view[float32](f.slots[w]), view[float32](f.slots[dst])
+		f.b.pool.Run(kg.poly.Jobs(), 1, func(lo, hi int) {
+			mem := f.b.memory.get(4 * kg.poly.Scratch())
+			for i := lo; i < hi; i++ {
+				kg.poly.Run(i, ys, xs, ws, view[float32](mem))
+			}
+			f.b.memory.put(mem)
+		})
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+
+	"github.com/smalti/smalti/engine/cpu/ir"
 )
 
 // convCase is a convolution as GoMLX asks for it.
@@ -181,6 +183,64 @@ func TestConvWinograd(t *testing.T) {
 			c.check(t, b, rand.New(rand.NewPCG(1, 2)))
 		}
 	}
+}
+
+// TestConvPoly checks convolutions of stride 2 in all forms at sizes that kernel.Poly takes: even and odd ones, one phase smaller than
+// another, taps that one remainder lacks.
+func TestConvPoly(t *testing.T) {
+	b := newBackend(t, 2)
+	r := rand.New(rand.NewPCG(6, 1))
+	taken := map[string]bool{}
+	for _, s := range []struct{ n, side, k, pad, in, out int }{{3, 8, 4, 1, 16, 24}, {2, 14, 4, 1, 33, 17}, {1, 9, 4, 1, 48, 20}, {5, 16, 4, 2, 20, 70}, {2, 24, 4, 0, 40, 16}} {
+		o := (s.side+2*s.pad-s.k)/2 + 1
+		rest := s.side + 2*s.pad - s.k - 2*(o-1) // rows at the end that no output sees
+		base := convCase{groups: 1, strides: []int{1, 1}, inDilate: []int{1, 1}, dilate: []int{1, 1}}
+		two, around := []int{2, 2}, [][2]int{{s.pad, s.pad}, {s.pad, s.pad}}
+		back := [][2]int{{s.k - 1 - s.pad, s.k - 1 - s.pad + rest}, {s.k - 1 - s.pad, s.k - 1 - s.pad + rest}}
+		for name, set := range map[string]func(c *convCase){
+			"F": func(c *convCase) {
+				c.x, c.w, c.strides, c.pads = []int{s.n, s.side, s.side, s.in}, []int{s.k, s.k, s.in, s.out}, two, around
+			},
+			"DX": func(c *convCase) {
+				c.x, c.w, c.inDilate, c.pads = []int{s.n, o, o, s.out}, []int{s.k, s.k, s.in, s.out}, two, back
+			},
+			"DW": func(c *convCase) {
+				c.x, c.w, c.dilate, c.pads = []int{s.n, s.side, s.side, s.in}, []int{s.n, o, o, s.out}, two, less(around, rest)
+			},
+			"DW2": func(c *convCase) {
+				c.x, c.w, c.inDilate, c.pads = []int{s.n, o, o, s.out}, []int{s.n, s.side, s.side, s.in}, two, back
+			},
+		} {
+			c := base
+			c.axes = convForms[name]
+			set(&c)
+			dims := []int{0, 0, 0, 0}
+			dims[c.axes.OutputBatch], dims[c.axes.OutputChannels] = c.x[c.axes.InputBatch], c.w[c.axes.KernelOutputChannels]
+			for i, a := range c.axes.OutputSpatial {
+				dims[a] = c.outSize(i)
+			}
+			v := newConv(c.x, c.w, dims, ir.Conv{Axes: c.axes, Strides: c.strides, Pads: c.pads, InDilate: c.inDilate, Dilate: c.dilate, Groups: 1})
+			if name[0] == 'F' || name == "DX" {
+				taken[name] = taken[name] || newPoly(b.set, v) != nil
+			} else {
+				taken[name] = taken[name] || newKernelGradient(b.set, v).poly != nil
+			}
+			c.check(t, b, r)
+		}
+	}
+	for _, name := range []string{"F", "DX", "DW", "DW2"} {
+		if !taken[name] {
+			t.Errorf("%s: no case was computed by the algorithm", name)
+		}
+	}
+}
+
+// less takes n off the pads behind.
+func less(pads [][2]int, n int) (out [][2]int) {
+	for _, p := range pads {
+		out = append(out, [2]int{p[0], p[1] - n})
+	}
+	return out
 }
 
 // TestConvExchanged checks gradients of the kernels of transposed convolutions, whose operands change places.

@@ -6,7 +6,7 @@ package kernel
 const winogradAVX512Base = 0
 
 // winogradAVX2Base is the number of the first transform of this set for callTransform.
-const winogradAVX2Base = 5
+const winogradAVX2Base = 10
 
 // callTransform runs assembly function number (its own frame, as if called directly).
 //

@@ -106,3 +106,88 @@ func winogradGradWeightsLine(x *[6]float32) (y [3]float32) {
 	y[2] = v22
 	return y
 }
+
+// winogradIn2Line is one line of: 5x5 pixels to the domain of F(4x4,2x2) (B'dB).
+func winogradIn2Line(x *[5]float32) (y [5]float32) {
+	v5 := x[3] - x[1]
+	v6 := x[0] - x[2]
+	v8 := fma32(v6, float32(2), v5)
+	v9 := x[3] - x[2]
+	v10 := fnma32(x[1], float32(2), v9)
+	v12 := fnma32(x[2], float32(3), x[3])
+	v13 := fma32(x[1], float32(2), v12)
+	v14 := x[4] - x[2]
+	v15 := fnma32(v5, float32(2), v14)
+	y[0] = v8
+	y[1] = v10
+	y[2] = v13
+	y[3] = v5
+	y[4] = v15
+	return y
+}
+
+// winogradOut2Line is one line of: 5x5 products to 4x4 pixels, plus a bias (A'mA).
+func winogradOut2Line(x *[5]float32) (y [4]float32) {
+	v5 := x[1] + x[2]
+	v6 := x[1] - x[2]
+	v7 := x[0] + v5
+	v8 := v7 + x[3]
+	v10 := fma32(x[3], float32(2), v6)
+	v12 := fma32(x[3], float32(4), v5)
+	v14 := fma32(x[3], float32(8), v6)
+	v15 := v14 + x[4]
+	y[0] = v8
+	y[1] = v10
+	y[2] = v12
+	y[3] = v15
+	return y
+}
+
+// winogradWeights2Line is one line of: 2x2 weights to the domain of F(4x4,2x2) (GgG').
+func winogradWeights2Line(x *[2]float32) (y [5]float32) {
+	v3 := float32(x[0] * float32(0.5))
+	v4 := x[0] + x[1]
+	v6 := float32(v4 * float32(-0.5))
+	v7 := x[0] - x[1]
+	v9 := float32(v7 * float32(-0.16666667))
+	v11 := fma32(x[1], float32(2), x[0])
+	v13 := float32(v11 * float32(0.16666667))
+	y[0] = v3
+	y[1] = v6
+	y[2] = v9
+	y[3] = v13
+	y[4] = x[1]
+	return y
+}
+
+// winogradGradOut2Line is one line of: 4x4 output gradients to the domain of F(4x4,2x2) (AyA').
+func winogradGradOut2Line(x *[4]float32) (y [5]float32) {
+	v4 := x[0] + x[2]
+	v5 := x[1] + x[3]
+	v7 := fma32(x[2], float32(4), x[0])
+	v9 := x[1] + x[1]
+	v10 := fma32(x[3], float32(8), v9)
+	v11 := v4 + v5
+	v12 := v4 - v5
+	v13 := v7 + v10
+	y[0] = x[0]
+	y[1] = v11
+	y[2] = v12
+	y[3] = v13
+	y[4] = x[3]
+	return y
+}
+
+// winogradGradWeights2Line is one line of: 5x5 sums to 2x2 weight gradients (G'uG).
+func winogradGradWeights2Line(x *[5]float32) (y [2]float32) {
+	v5 := x[3] - x[2]
+	v7 := x[0] - x[1]
+	v9 := float32(v7 * float32(0.5))
+	v10 := fma32(v5, float32(0.16666667), v9)
+	v13 := fma32(x[1], float32(-0.5), x[4])
+	v14 := fma32(x[2], float32(0.16666667), v13)
+	v15 := fma32(x[3], float32(0.33333334), v14)
+	y[0] = v10
+	y[1] = v15
+	return y
+}

@@ -20,6 +20,11 @@ const (
 	winogradWeights
 	winogradGradOut
 	winogradGradWeights
+	winogradIn2 // F(4x4,2x2)
+	winogradOut2
+	winogradWeights2
+	winogradGradOut2
+	winogradGradWeights2
 )
 
 // transform runs transform number kind.

@@ -3,7 +3,8 @@ package kernel
 import "unsafe"
 
 // winogradSides are the side lengths of the squares that each transform takes and gives.
-var winogradSides = [...][2]int{winogradIn: {6, 6}, winogradOut: {6, 4}, winogradWeights: {3, 6}, winogradGradOut: {4, 6}, winogradGradWeights: {6, 3}}
+var winogradSides = [...][2]int{winogradIn: {6, 6}, winogradOut: {6, 4}, winogradWeights: {3, 6}, winogradGradOut: {4, 6}, winogradGradWeights: {6, 3},
+	winogradIn2: {5, 5}, winogradOut2: {5, 4}, winogradWeights2: {2, 5}, winogradGradOut2: {4, 5}, winogradGradWeights2: {5, 2}}
 
 // winogradLine is the one-dimensional transform.
 func winogradLine(kind int, x *[6]float32) (y [6]float32) {
@@ -19,6 +20,21 @@ func winogradLine(kind int, x *[6]float32) (y [6]float32) {
 		return winogradGradOutLine((*[4]float32)(x[:]))
 	case winogradGradWeights:
 		r := winogradGradWeightsLine(x)
+		copy(y[:], r[:])
+	case winogradIn2:
+		r := winogradIn2Line((*[5]float32)(x[:]))
+		copy(y[:], r[:])
+	case winogradOut2:
+		r := winogradOut2Line((*[5]float32)(x[:]))
+		copy(y[:], r[:])
+	case winogradWeights2:
+		r := winogradWeights2Line((*[2]float32)(x[:]))
+		copy(y[:], r[:])
+	case winogradGradOut2:
+		r := winogradGradOut2Line((*[4]float32)(x[:]))
+		copy(y[:], r[:])
+	case winogradGradWeights2:
+		r := winogradGradWeights2Line((*[5]float32)(x[:]))
 		copy(y[:], r[:])
 	}
 	return y

@@ -13,7 +13,7 @@ type transform2D struct {
 }
 
 // winogradTransforms are those of F(4x4,3x3) with the points 0, 1, -1, 2, -2, Inf (Lavin and Gray 2015, section 4.3) and
-// of its weight gradient.
+// of its weight gradient, and those of F(4x4,2x2) with the points 0, 1, -1, 2, Inf.
 func winogradTransforms() []*transform2D {
 	return []*transform2D{
 		{name: "In", doc: "6x6 pixels to the Winograd domain (B'dB)", in: 6, out: 6, line: winogradIn},
@@ -21,6 +21,11 @@ func winogradTransforms() []*transform2D {
 		{name: "Weights", doc: "3x3 weights to the Winograd domain (GgG')", in: 3, out: 6, line: winogradWeights},
 		{name: "GradOut", doc: "4x4 output gradients to the Winograd domain (AyA')", in: 4, out: 6, line: winogradGradOut},
 		{name: "GradWeights", doc: "6x6 sums to 3x3 weight gradients (G'uG)", in: 6, out: 3, line: winogradGradWeights},
+		{name: "In2", doc: "5x5 pixels to the domain of F(4x4,2x2) (B'dB)", in: 5, out: 5, line: winogradIn2},
+		{name: "Out2", doc: "5x5 products to 4x4 pixels, plus a bias (A'mA)", in: 5, out: 4, bias: true, line: winogradOut2},
+		{name: "Weights2", doc: "2x2 weights to the domain of F(4x4,2x2) (GgG')", in: 2, out: 5, line: winogradWeights2},
+		{name: "GradOut2", doc: "4x4 output gradients to the domain of F(4x4,2x2) (AyA')", in: 4, out: 5, line: winogradGradOut2},
+		{name: "GradWeights2", doc: "5x5 sums to 2x2 weight gradients (G'uG)", in: 5, out: 2, line: winogradGradWeights2},
 	}
 }
 
@@ -78,6 +83,50 @@ func winogradGradWeights(b *builder, x []value) []value {
 		b.fma(p, b.c(1./24), b.fma(s, b.c(-1./6), b.mul(x[0], b.c(1./4)))),
 		b.fma(m, b.c(1./12), b.mul(d, b.c(1./6))),
 		b.add(b.mul(b.sub(p, s), b.c(1./6)), x[5]),
+	}
+}
+
+func winogradIn2(b *builder, x []value) []value {
+	e := b.sub(x[3], x[1])
+	return []value{
+		b.fma(b.sub(x[0], x[2]), b.c(2), e),
+		b.fnma(x[1], b.c(2), b.sub(x[3], x[2])),
+		b.fma(x[1], b.c(2), b.fnma(x[2], b.c(3), x[3])),
+		e,
+		b.fnma(e, b.c(2), b.sub(x[4], x[2])),
+	}
+}
+
+func winogradOut2(b *builder, x []value) []value {
+	a, d := b.add(x[1], x[2]), b.sub(x[1], x[2])
+	return []value{
+		b.add(b.add(x[0], a), x[3]),
+		b.fma(x[3], b.c(2), d),
+		b.fma(x[3], b.c(4), a),
+		b.add(b.fma(x[3], b.c(8), d), x[4]),
+	}
+}
+
+func winogradWeights2(b *builder, x []value) []value {
+	return []value{
+		b.mul(x[0], b.c(1./2)),
+		b.mul(b.add(x[0], x[1]), b.c(-1./2)),
+		b.mul(b.sub(x[0], x[1]), b.c(-1./6)),
+		b.mul(b.fma(x[1], b.c(2), x[0]), b.c(1./6)),
+		x[1],
+	}
+}
+
+func winogradGradOut2(b *builder, y []value) []value {
+	e, f := b.add(y[0], y[2]), b.add(y[1], y[3])
+	g, h := b.fma(y[2], b.c(4), y[0]), b.fma(y[3], b.c(8), b.add(y[1], y[1]))
+	return []value{y[0], b.add(e, f), b.sub(e, f), b.add(g, h), y[3]}
+}
+
+func winogradGradWeights2(b *builder, x []value) []value {
+	return []value{
+		b.fma(b.sub(x[3], x[2]), b.c(1./6), b.mul(b.sub(x[0], x[1]), b.c(1./2))),
+		b.fma(x[3], b.c(1./3), b.fma(x[2], b.c(1./6), b.fma(x[1], b.c(-1./2), x[4]))),
 	}
 }
 
@@ -222,7 +271,7 @@ func (x *transform2D) goLine(t *text) {
 	t.p("\treturn y\n}\n")
 }
 
-// winogradFiles writes the transforms of all instruction sets: number 5*set + transform for callTransform.
+// winogradFiles writes the transforms of all instruction sets: number 10*set + transform for callTransform.
 func winogradFiles() (asm, stubs string) {
 	s, g := &text{}, &text{}
 	g.p("%spackage kernel\n", header)
