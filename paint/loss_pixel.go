@@ -31,17 +31,12 @@ func (TotalVariation) Name() string { return "tv" }
 
 func (TotalVariation) Graph(x *graph.Node) *graph.Node {
 	d := x.Shape().Dimensions
-	part := func(axis, from, to int) *graph.Node {
-		spec := []graph.SliceAxisSpec{graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange()}
-		spec[axis] = graph.AxisRange(from, to)
-		return graph.Slice(x, spec...)
-	}
 	var sum *graph.Node
 	for axis := 1; axis <= 2; axis++ {
 		if d[axis] == 1 {
 			continue
 		}
-		s := graph.ReduceAllSum(graph.Square(graph.Sub(part(axis, 1, d[axis]), part(axis, 0, d[axis]-1))))
+		s := graph.ReduceAllSum(graph.Square(graph.Sub(along(x, axis, 1, d[axis]), along(x, axis, 0, d[axis]-1))))
 		if sum == nil {
 			sum = s
 		} else {

@@ -10,7 +10,7 @@ import (
 // OptimiserConfig chooses an optimiser and its constants. A zero constant means the usual value of that optimiser
 // (PyTorch's), except that zero Decay and Momentum mean none where the optimiser's own default is none.
 type OptimiserConfig struct {
-	Kind     string  // adam, adamw, adagrad, adamax, radam, rmsprop, sgd
+	Kind     string  // of Optimisers
 	Beta1    float64 // decay of the first moment, 0.9
 	Beta2    float64 // decay of the second moment, 0.999; RMSprop's alpha, 0.99
 	Eps      float64 // 1e-8; 1e-10 for adagrad
@@ -19,7 +19,7 @@ type OptimiserConfig struct {
 }
 
 // Optimisers lists the kinds.
-var Optimisers = []string{"adam", "adamw", "adagrad", "adamax", "radam", "rmsprop", "sgd"}
+var Optimisers = []string{"adam", "adamw", "adagrad", "adamax", "radam", "rmsprop", "sgd", "diffgrad", "adamp"}
 
 // Optimiser changes an array of parameters along their gradient. It works in float32, one parameter after the other:
 // the same numbers give the same bytes on every run. Not safe for concurrent use.
@@ -27,6 +27,7 @@ type Optimiser struct {
 	cfg  OptimiserConfig
 	t    int       // steps taken
 	m, s []float32 // first moment (or momentum) and second moment; nil where the kind has none
+	last []float32 // gradient of the step before, for diffgrad; nil for others
 }
 
 // NewOptimiser returns an optimiser for n parameters. It fails on an unknown kind and on constants out of range.
@@ -67,6 +68,9 @@ func NewOptimiser(cfg OptimiserConfig, n int) (*Optimiser, error) {
 	if cfg.Kind != "sgd" {
 		o.s = make([]float32, n)
 	}
+	if cfg.Kind == "diffgrad" {
+		o.last = make([]float32, n)
+	}
 	return o, nil
 }
 
@@ -75,12 +79,13 @@ func (o *Optimiser) Reset() {
 	o.t = 0
 	clear(o.m)
 	clear(o.s)
+	clear(o.last)
 }
 
 // clone copies the optimiser, so that a failed step can be taken back.
 func (o *Optimiser) clone() *Optimiser {
 	c := *o
-	c.m, c.s = slices.Clone(o.m), slices.Clone(o.s)
+	c.m, c.s, c.last = slices.Clone(o.m), slices.Clone(o.s), slices.Clone(o.last)
 	return &c
 }
 
@@ -113,6 +118,10 @@ func (o *Optimiser) Step(p, g []float32, lr float64) {
 		o.scaled(p, g, lr, 1)
 	case "sgd":
 		o.sgd(p, g, lr)
+	case "diffgrad":
+		o.diffgrad(p, g, lr)
+	case "adamp":
+		o.adamp(p, g, lr)
 	}
 }
 

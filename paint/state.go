@@ -41,7 +41,7 @@ func (p *Painter) State() ([]Array, error) {
 	for _, a := range []struct {
 		name string
 		data []float32
-	}{{"first_moment", p.opt.m}, {"second_moment", p.opt.s}, {"average", p.average}, {"best", p.best}} {
+	}{{"first_moment", p.opt.m}, {"second_moment", p.opt.s}, {"last_gradient", p.opt.last}, {"average", p.average}, {"best", p.best}} {
 		if a.data != nil {
 			out = append(out, p.latents(a.name, a.data))
 		}
@@ -65,6 +65,7 @@ func (p *Painter) Restore(arrays []Array) error {
 	s := state{opt: p.opt.clone()}
 	s.z, s.init = r.latents("z", true), r.latents("init", true)
 	s.opt.m, s.opt.s = r.latents("first_moment", p.opt.m != nil), r.latents("second_moment", p.opt.s != nil)
+	s.opt.last = r.latents("last_gradient", p.opt.last != nil)
 	if counts := r.take("counts", true, 4); counts != nil {
 		for _, n := range counts {
 			if n < 0 || n != float32(int(n)) {

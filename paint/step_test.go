@@ -329,7 +329,7 @@ func TestTwoEncodersAddUp(t *testing.T) {
 
 func TestPixelLossGradients(t *testing.T) {
 	cfg := toyConfig(t, "original")
-	for _, loss := range []PixelLoss{TotalVariation{}, SaturationLoss{}, Symmetry{}} {
+	for _, loss := range []PixelLoss{TotalVariation{}, SaturationLoss{}, Symmetry{}, Edge{Width: 0.2, RGB: [3]float64{1, 0.5, 0}}} {
 		l := newPixelLosses(testEngine, []WeightedPixelLoss{{loss, Const(2)}})
 		x := randomFloats("pixels", 3*cfg.Width*cfg.Height)
 		value := func(x []float32) (float64, []float32) {

@@ -55,7 +55,8 @@ func (r *Runner) Check(j *spec.Job) error {
 		return spec.Refusef(fmt.Sprintf("the nearest size is %dx%d", nearest(j.Width, f), nearest(j.Height, f)),
 			"--size %dx%d is not a multiple of %d, the size of a piece of %s", j.Width, j.Height, f, j.VQGAN.Name)
 	}
-	return nil
+	_, err = filters(j)
+	return err
 }
 
 func nearest(n, f int) int { return max(f, (n+f/2)/f*f) }

@@ -111,7 +111,13 @@ func (r *Runner) prepare(ctx context.Context, req *Painting, sink event.Sink) (*
 	if err != nil {
 		return nil, err
 	}
-	if s.painter, err = paint.New(r.engine, decoder, encoders, cfg); err != nil {
+	var canvas paint.Decoder = decoder
+	if list, err := filters(s.job); err != nil {
+		return nil, err
+	} else if len(list) > 0 {
+		canvas = paint.Filtered{Decoder: decoder, Filters: list}
+	}
+	if s.painter, err = paint.New(r.engine, canvas, encoders, cfg); err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
 	// Prompts of all steps are embedded now: picture prompts are cut as in step 0, whenever the run is resumed.
@@ -148,6 +154,7 @@ func (s *session) config() (paint.Config, error) {
 	if j.Losses.TV > 0 {
 		c.Pixel = append(c.Pixel, paint.WeightedPixelLoss{Loss: paint.TotalVariation{}, Weight: paint.Const(j.Losses.TV)})
 	}
+	c.Pixel = append(c.Pixel, looks(j.Losses.Look)...)
 	return c, nil
 }
 

@@ -14,7 +14,7 @@ const Schema = 1
 // Names that jobs may carry. The first of each is the default.
 var (
 	Schemes    = []string{"updated", "original", "pooled"}
-	Optimisers = []string{"adam", "adamw", "adagrad", "adamax", "radam", "rmsprop", "sgd"}
+	Optimisers = []string{"adam", "adamw", "adagrad", "adamax", "radam", "rmsprop", "sgd", "diffgrad", "adamp"}
 	Starts     = []string{"codes", "pixels", "gradient", "fractal", "image"}
 	Precisions = []string{"f32", "mixed"}
 )
@@ -46,6 +46,7 @@ type Job struct {
 	Optimiser Optimiser `json:"optimiser"`
 	Start     Start     `json:"start"`
 	Losses    Losses    `json:"losses"`
+	Filters   []Filter  `json:"filters,omitempty"`
 	// EMA is the decay of the running mean of the latent that is shown and saved; 0 shows the latent itself.
 	EMA float64 `json:"ema,omitempty"`
 
@@ -96,6 +97,7 @@ type Losses struct {
 	TV float64 `json:"tv,omitempty"` // total variation of the picture
 	// MSEDecay pulls the latent to zero with a weight that falls as 1/(2 step + 1).
 	MSEDecay float64 `json:"mse_decay,omitempty"`
+	Look     []Look  `json:"look,omitempty"`
 }
 
 // Build says what painted the picture; bytes are promised within one build, backend and CPU class.
@@ -163,6 +165,7 @@ func (j *Job) Validate() error {
 		within("--tv", j.Losses.TV, 0, 1e6),
 		within("--mse-decay", j.Losses.MSEDecay, 0, 1e6),
 		within("--ema", j.EMA, 0, 0.9999),
+		j.validateLooks(),
 		j.validateModels(),
 		j.validateEdits(),
 	}

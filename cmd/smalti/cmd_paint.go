@@ -25,6 +25,7 @@ type paintOptions struct {
 	clips                  []string
 	job                    spec.Job
 	stopAt                 int
+	losses, filters        []string
 	sitting                sittingOptions
 	given                  func(flag string) bool
 }
@@ -68,7 +69,8 @@ The picture is a PNG that carries its recipe: smalti rerun paints it again, byte
 (apple.run for apple.png) from which smalti continue goes on.`,
 		Example: `  smalti paint "a red apple"
   smalti paint "a lighthouse at night | fog:-0.5" -o lighthouse.png --size 192x128 --seed 7 --preset fine
-  smalti paint "in the style of a mosaic" --init photo.jpg --init-weight 0.5`,
+  smalti paint "in the style of a mosaic" --init photo.jpg --init-weight 0.5
+  smalti paint "a snowflake" --filter mirror:square --loss palette:2:ffffff,3366cc`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.given = func(flag string) bool { return cmd.Flags().Changed(flag) }
@@ -102,6 +104,8 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&j.Optimiser.Name, "opt", j.Optimiser.Name, "optimiser: "+strings.Join(spec.Optimisers, ", "))
 	f.Float64Var(&j.Optimiser.LR, "lr", j.Optimiser.LR, "learning rate")
 	f.Float64Var(&j.Losses.TV, "tv", 0, "weight of the total variation, which smooths")
+	f.StringArrayVar(&o.losses, "loss", nil, "loss on the look, `NAME:WEIGHT`: "+strings.Join(spec.LookLosses, ", ")+"; palette:W:COLOURS, edge:W:COLOUR:WIDTH; may be given again")
+	f.StringArrayVar(&o.filters, "filter", nil, "change what is seen: `pixelart:SIDE`, mirror:KIND ("+strings.Join(spec.Mirrors, ", ")+"), posterise:COLOURS; may be given again")
 	f.Float64Var(&j.Losses.MSEDecay, "mse-decay", 0, "pull to zero that fades, as VQGAN-CLIP has it")
 	f.Float64Var(&j.EMA, "ema", j.EMA, "show the running mean of the latent with this decay; 0 shows the latent")
 	f.StringVar(&j.Precision, "precision", j.Precision, "number format of the work: "+strings.Join(spec.Precisions, ", "))
@@ -157,6 +161,9 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 			j.CLIP = append(j.CLIP, spec.ModelRef{Name: name})
 		}
 	}
+	if err := o.looks(&j); err != nil {
+		return nil, err
+	}
 	if !o.given("seed") {
 		j.Seed = randomSeed()
 	}
@@ -176,6 +183,25 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 	}
 	req.Job = j
 	return req, o.sitting.apply(req)
+}
+
+// looks fills in losses on the look and filters.
+func (o *paintOptions) looks(j *spec.Job) error {
+	for _, s := range o.losses {
+		l, err := spec.ParseLook(s)
+		if err != nil {
+			return err
+		}
+		j.Losses.Look = append(j.Losses.Look, l)
+	}
+	for _, s := range o.filters {
+		f, err := spec.ParseFilter(s)
+		if err != nil {
+			return err
+		}
+		j.Filters = append(j.Filters, f)
+	}
+	return nil
 }
 
 // prompts fills in what the picture is pulled towards and where it starts.

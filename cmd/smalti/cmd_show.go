@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -146,6 +147,12 @@ func describe(j *spec.Job) [][2]string {
 		start += " " + j.Start.Image[:min(12, len(j.Start.Image))]
 	}
 	add("start", "%s", start)
+	for _, l := range j.Losses.Look {
+		add("loss", "%s %g %s", l.Name, l.Weight, strings.Join(l.Colours, ","))
+	}
+	for _, f := range j.Filters {
+		add("filter", "%s %s%s", f.Name, f.Kind, strings.Join(f.Colours, ","))
+	}
 	add("precision", "%s", j.Precision)
 	add("build", "smalti %s, backend %s, CPU class %s", j.Build.Smalti, j.Build.Backend, j.Build.CPU)
 	return rows
@@ -243,7 +250,7 @@ func diffRecipes(pathA, pathB string) [][3]string {
 	}
 	rowsA, rowsB := joined(describe(a)), joined(describe(b))
 	var out [][3]string
-	for _, name := range []string{"prompt", "size", "steps", "seed", "vqgan", "clip", "cuts", "optimiser", "start", "precision", "build"} {
+	for _, name := range []string{"prompt", "size", "steps", "seed", "vqgan", "clip", "cuts", "optimiser", "start", "loss", "filter", "precision", "build"} {
 		if rowsA[name] != rowsB[name] {
 			out = append(out, [3]string{name, rowsA[name], rowsB[name]})
 		}
