@@ -20,6 +20,11 @@ const (
 // LogitsGraph is the network: ids int32 [n,s], read after the vectors of a prefix [n,p,d] (either may be nil), to the
 // logits of what follows each position: [n,p+s,VocabSize].
 func (c Config) LogitsGraph(v *gx.Vars, prefix, ids *graph.Node) *graph.Node {
+	return c.head(v, c.hidden(v, prefix, ids))
+}
+
+// hidden is the network without its head: [n,p+s,d].
+func (c Config) hidden(v *gx.Vars, prefix, ids *graph.Node) *graph.Node {
 	x := prefix
 	if ids != nil {
 		e := c.embed(v, ids)
@@ -28,7 +33,7 @@ func (c Config) LogitsGraph(v *gx.Vars, prefix, ids *graph.Node) *graph.Node {
 		}
 	}
 	t := x.Shape().Dimensions[1]
-	return c.head(v, c.blocks(v, c.place(v, x), c.whole(c.mask(v.Graph(), t, nil), nil)))
+	return c.blocks(v, c.place(v, x), c.whole(c.mask(v.Graph(), t, nil), nil))
 }
 
 // PrefixGraph turns a condition into the vectors in front of the codes: tokens int32 [n,p] -> [n,p,d].
@@ -53,8 +58,8 @@ func (c Config) CodesGraph(v *gx.Vars, cond, codes *graph.Node) *graph.Node {
 	if s > 1 {
 		read = graph.Slice(codes, graph.AxisRange(), graph.AxisRange(0, s-1))
 	}
-	y := c.LogitsGraph(v, prefix, read)
-	return graph.Slice(y, graph.AxisRange(), graph.AxisRange(p-1), graph.AxisRange())
+	y := c.hidden(v, prefix, read)
+	return c.head(v, graph.Slice(y, graph.AxisRange(), graph.AxisRange(p-1), graph.AxisRange())) // captions are not predicted
 }
 
 // embed looks tokens of the network's own vocabulary up: int32 [n,s] -> [n,s,d].

@@ -16,7 +16,9 @@ func (c Config) LossGraph(v *gx.Vars, cond, seen, codes *graph.Node) (loss, righ
 	logits := c.CodesGraph(v, cond, seen)
 	flat := graph.Reshape(logits, -1, c.VocabSize)
 	labels := graph.Reshape(codes, -1)
-	hits := graph.Equal(graph.ArgMax(graph.StopGradient(flat), -1, labels.DType()), labels)
+	seenLogits := graph.StopGradient(flat)
+	own := graph.ReduceSum(graph.Mul(seenLogits, graph.OneHot(labels, c.VocabSize, flat.DType())), -1)
+	hits := graph.Equal(own, graph.ReduceMax(seenLogits, -1)) // no ArgMax: the head's products may be rounded (engine.Mixed)
 	return gx.CrossEntropy(flat, labels), graph.ReduceAllMean(graph.ConvertDType(hits, logits.DType()))
 }
 
@@ -43,8 +45,8 @@ func (c Config) SoftLossGraph(v *gx.Vars, cond, weights *graph.Node) *graph.Node
 		read := graph.Slice(weights, graph.AxisRange(), graph.AxisRange(0, s-1), graph.AxisRange())
 		x = graph.Concatenate([]*graph.Node{x, graph.DotGeneral(read, []int{2}, nil, c.table(v), []int{0}, nil)}, 1)
 	}
-	y := c.LogitsGraph(v, x, nil)
-	return c.expected(graph.Slice(y, graph.AxisRange(), graph.AxisRange(c.Prefix()-1), graph.AxisRange()), weights)
+	y := graph.Slice(c.hidden(v, x, nil), graph.AxisRange(), graph.AxisRange(c.Prefix()-1), graph.AxisRange())
+	return c.expected(c.head(v, y), weights)
 }
 
 // expected is the mean over the positions of the cross-entropy of logits [n,s,k] with weights [n,s,k]: [n].

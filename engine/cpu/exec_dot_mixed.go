@@ -38,23 +38,45 @@ var mixedTable = []mixedRow{
 }
 
 // mixed reports whether a product is computed from operands rounded to bfloat16: the precision is Mixed; the right operand
-// is a parameter of the graph (weights, whose packed form is kept), without batch axes; the shape is in mixedTable; and
-// no ArgMax or ArgMin hangs on the result alone, as the choice of a code does, which a rounding would change for good.
+// is a parameter of the graph (weights, whose packed form is kept), without batch axes, and the shape is in mixedTable, or
+// the product is the gradient of such weights; and no ArgMax or ArgMin hangs on the result alone, as the choice of a code
+// does, which a rounding would change for good.
 func (c *compiler) mixed(n *ir.Node) bool {
 	if !c.b.mixed || n.Op != compute.OpTypeDotGeneral || n.Shape.DType != dtypes.Float32 {
 		return false
 	}
 	a := n.Attr.(ir.Dot)
-	if pass.Root(n.In[1]).Op != compute.OpTypeParameter || len(a.LBatch) > 0 || c.choosing()[n] {
+	if len(a.LBatch) > 0 || c.choosing()[n] {
 		return false
 	}
 	d := newDot(n.In[0].Shape.Dimensions, n.In[1].Shape.Dimensions, a)
+	deep := d.k
+	if pass.Root(n.In[1]).Op != compute.OpTypeParameter {
+		if !leading(a.LContract, n.In[0]) || !leading(a.RContract, n.In[1]) {
+			return false
+		}
+		deep = d.m // the weights' own depth; k holds the batch here
+	}
 	for _, row := range mixedTable {
-		if d.k >= row.k && d.n >= row.n {
+		if deep >= row.k && d.n >= row.n {
 			return true
 		}
 	}
 	return false
+}
+
+// leading reports whether all axes but the last are contracted, in order: so read both operands of the gradient of weights
+// [m,n], x [...,m] and dy [...,n].
+func leading(contract []int, x *ir.Node) bool {
+	if len(contract) == 0 || len(contract) != len(x.Shape.Dimensions)-1 {
+		return false
+	}
+	for i, axis := range contract {
+		if axis != i {
+			return false
+		}
+	}
+	return true
 }
 
 // choosing are the nodes from which an ArgMax or ArgMin reads through nothing but elementwise operations and reshapes.

@@ -55,9 +55,22 @@ type mixedCase struct {
 	x, w   []int
 	lx, lw int
 	bias   bool
+	grad   bool // of weights: all axes but the last are contracted, and w is no parameter
 }
 
 func (c mixedCase) build(f compute.Function, in []compute.Value) ([]compute.Value, error) {
+	if c.grad {
+		dy, err := f.Neg(in[1])
+		if err != nil {
+			return nil, err
+		}
+		axes := make([]int, len(c.x)-1)
+		for i := range axes {
+			axes[i] = i
+		}
+		v, err := f.DotGeneral(in[0], axes, nil, dy, axes, nil, compute.DotGeneralConfig{})
+		return []compute.Value{v}, err
+	}
 	v, err := f.DotGeneral(in[0], []int{c.lx}, nil, in[1], []int{c.lw}, nil, compute.DotGeneralConfig{})
 	if err == nil && c.bias {
 		v, err = f.Add(v, in[2])
@@ -87,6 +100,8 @@ var mixedCases = []mixedCase{
 	{x: []int{301, 13}, w: []int{301, 140}},               // x by columns
 	{x: []int{131, 5, 9}, w: []int{129, 131}, lw: 1, bias: true},
 	{x: []int{600, 256}, w: []int{256, 512}, lx: 1},
+	{x: []int{3, 50, 131}, w: []int{3, 50, 129}, grad: true},
+	{x: []int{5, 128}, w: []int{5, 257}, grad: true},
 }
 
 // TestMixed holds products in bfloat16 to the error that mixedTable states, and to the same bytes for any number of
@@ -167,6 +182,9 @@ func TestMixedLeavesAlone(t *testing.T) {
 			}
 			return dot(f, in[0], w, nil)
 		}), []int{200, 200}, []int{200, 200}},
+		"gradient of few weights": {func(f compute.Function, in []compute.Value) ([]compute.Value, error) {
+			return mixedCase{x: []int{0, 0}, grad: true}.build(f, in)
+		}, []int{300, 127}, []int{300, 200}},
 		"batch axes": {one(func(f compute.Function, in []compute.Value) (compute.Value, error) {
 			return dot(f, in[0], in[1], []int{0})
 		}), []int{2, 150, 150}, []int{2, 150, 150}},
