@@ -46,10 +46,10 @@ type PriorConfig struct {
 
 // DefaultPrior is the training of the built-in model.
 func DefaultPrior() PriorConfig {
-	text := prior.TextEncoder{Length: 20, Width: 128}
+	text := prior.TextEncoder{Length: 16, Width: 128}
 	c := PriorConfig{Train: DefaultConfig(), VQGAN: ModelPin{Name: "builtin/vqgan"},
 		Model:      prior.Config{Layers: 6, Heads: 8, Width: 256, Condition: prior.Text, Text: &text},
-		Vocabulary: 4096, Captions: 50000, Drop: .1, Keep: 1, EvalPictures: 160, Samples: 2, Guidance: 2,
+		Vocabulary: 4096, Captions: 20000, Drop: .1, Keep: 1, EvalPictures: 160, Samples: 2, Guidance: 2,
 		Prompts: []string{"a red apple", "a yellow banana on a blue background", "a house", "a fire engine", "a penguin on a white background",
 			"a green frog", "a pizza", "two turtles on a red background", "a star to the left of a heart", "a blue car above a tree",
 			"a pink tulip", "a red circle on a black background"}}
