@@ -24,13 +24,14 @@ type Painting struct {
 	Scheme    string // of cuts
 	Iters     int
 	Precision string // engine.F32 or engine.Mixed
+	LowMemory bool   // see engine.Options
 }
 
 // Iteration is what one iteration took, in seconds. Total is measured around the whole step and Decode around its
 // program. Cuts and CLIP are forward passes that the step makes together with their gradients, in one program: they are
 // taken from programs that do the same forward passes alone, run after the painting, so that they disturb nothing.
-// Backward is the rest of that program, with the gradients of pooling and decoder; the decoder's gradient repeats its
-// forward pass. Cuts includes what the host does: drawing, folding planes, moving z.
+// Backward is the rest of that program, with the gradients of pooling and decoder; with little memory the decoder's gradient
+// repeats its forward pass. Cuts includes what the host does: drawing, folding planes, moving z.
 type Iteration struct {
 	Iter     int     `json:"iter"`
 	Total    float64 `json:"total"`
@@ -100,7 +101,7 @@ func Paint(ctx context.Context, o Options, p Painting, progress func(iter int, s
 	if err := p.Check(); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: p.Precision})
+	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: p.Precision, LowMemory: p.LowMemory})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ type Options struct {
 	Class   string // of kernels: avx512bf16, avx512, avx2 or generic; empty means $SMALTI_CPU, else the best that this machine has
 
 	Precision string // of products: F32 or Mixed; empty means F32
+
+	// LowMemory computes things again instead of keeping them, to the same bytes: see Engine.LowMemory.
+	LowMemory bool
 }
 
 // Names of precisions. F32 computes in float32. Mixed rounds the operands of large products with weights to bfloat16 and
@@ -43,6 +46,7 @@ var ErrPrecision = cpu.ErrPrecision
 // Engine runs graphs on one backend. It is safe for concurrent use.
 type Engine struct {
 	backend   *cpu.Backend
+	low       bool
 	profiling sync.Mutex // held by a run whose operations are measured
 	uploading sync.Mutex // held while tensors become buffers of the backend
 }
@@ -60,7 +64,7 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine: start the backend: %w", err)
 	}
-	return &Engine{backend: b}, nil
+	return &Engine{backend: b, low: o.LowMemory}, nil
 }
 
 // Name says which backend runs, for doctor and for the recipe of a picture.
@@ -74,6 +78,10 @@ func (e *Engine) Precision() string { return e.backend.Precision() }
 
 // Threads returns the number of workers.
 func (e *Engine) Threads() int { return e.backend.Threads() }
+
+// LowMemory reports whether callers should compute things again instead of keeping them: the engine itself then keeps few
+// derived forms of weights. No byte of any result depends on it.
+func (e *Engine) LowMemory() bool { return e.low }
 
 // Fallbacks counts the operations that were compiled for GoMLX's own backend because ours lacks them, by name.
 func (e *Engine) Fallbacks() map[string]int { return e.backend.Fallbacks() }
@@ -89,6 +97,7 @@ type Build func(v *gx.Vars, in []*graph.Node) []*graph.Node
 type Program struct {
 	e     *Engine
 	name  string
+	rest  string // the name of what Finish runs; empty unless the program is Staged
 	build Build
 
 	mu       sync.Mutex
@@ -112,20 +121,13 @@ func (e *Engine) Program(name string, build Build) *Program {
 // declared shape. Variables that the graph Sets are replaced in vars after the whole run succeeded; a run that fails
 // leaves vars as it was. The outputs are new tensors.
 func (p *Program) Run(vars Tensors, in ...*tensors.Tensor) ([]*tensors.Tensor, error) {
-	c, err := p.compile(shapesOf(in))
+	c, err := p.compile(shapesOf(in), nil)
 	if err != nil {
 		return nil, fmt.Errorf("engine: compile %s: %w", p.name, err)
 	}
-	weights := make([]*tensors.Tensor, len(c.decls))
-	for i, d := range c.decls {
-		t, ok := vars[d.Name]
-		if !ok {
-			return nil, fmt.Errorf("engine: %s: variable %q has no value", p.name, d.Name)
-		}
-		if !t.Shape().Equal(d.Shape()) {
-			return nil, fmt.Errorf("engine: %s: variable %q is %s, want %s", p.name, d.Name, t.Shape(), d.Shape())
-		}
-		weights[i] = t
+	weights, err := p.weights(c, vars)
+	if err != nil {
+		return nil, err
 	}
 	var outs []*tensors.Tensor
 	run := func() {
@@ -140,6 +142,22 @@ func (p *Program) Run(vars Tensors, in ...*tensors.Tensor) ([]*tensors.Tensor, e
 		vars[name] = outs[n+i]
 	}
 	return outs[:n], nil
+}
+
+// weights finds the variables that a graph declares.
+func (p *Program) weights(c *compiled, vars Tensors) ([]*tensors.Tensor, error) {
+	weights := make([]*tensors.Tensor, len(c.decls))
+	for i, d := range c.decls {
+		t, ok := vars[d.Name]
+		if !ok {
+			return nil, fmt.Errorf("engine: %s: variable %q has no value", p.name, d.Name)
+		}
+		if !t.Shape().Equal(d.Shape()) {
+			return nil, fmt.Errorf("engine: %s: variable %q is %s, want %s", p.name, d.Name, t.Shape(), d.Shape())
+		}
+		weights[i] = t
+	}
+	return weights, nil
 }
 
 // keepHost is the size in bytes from which on a weight is kept by the backend alone.
@@ -172,7 +190,7 @@ func (p *Program) Decls(in ...shapes.Shape) ([]gx.Decl, error) {
 		g := graph.NewGraph(p.e.backend, p.name)
 		defer g.Finalize()
 		v := gx.NewVars(g)
-		p.build(v, parameters(g, in))
+		p.build(v, parameters(g, in, nil))
 		decls = v.Decls()
 	})
 	if err != nil {
@@ -189,11 +207,12 @@ func shapesOf(in []*tensors.Tensor) []shapes.Shape {
 	return out
 }
 
-func (p *Program) compile(in []shapes.Shape) (*compiled, error) {
+func (p *Program) compile(in, late []shapes.Shape) (*compiled, error) {
 	key := ""
-	for _, s := range in {
+	for _, s := range slices.Concat(in, late) {
 		key += s.String() + ";"
 	}
+	key += fmt.Sprint(len(late))
 	p.mu.Lock()
 	c, ok := p.compiled[key]
 	if !ok {
@@ -202,15 +221,15 @@ func (p *Program) compile(in []shapes.Shape) (*compiled, error) {
 	}
 	p.mu.Unlock()
 	c.once.Do(func() {
-		c.err = p.e.timed(p.name, true, func() error { return Try(func() { p.trace(c, in) }) })
+		c.err = p.e.timed(p.name, true, func() error { return Try(func() { p.trace(c, in, late) }) })
 	})
 	return c, c.err
 }
 
-func (p *Program) trace(c *compiled, in []shapes.Shape) {
+func (p *Program) trace(c *compiled, in, late []shapes.Shape) {
 	g := graph.NewGraph(p.e.backend, p.name)
 	v := gx.NewVars(g)
-	outs := p.build(v, parameters(g, in))
+	outs := p.build(v, parameters(g, in, late))
 	names, values := v.Updates()
 	all := append(append([]*graph.Node(nil), outs...), values...)
 	if len(all) == 0 {
@@ -222,10 +241,13 @@ func (p *Program) trace(c *compiled, in []shapes.Shape) {
 	c.g, c.decls, c.updates = g, v.Decls(), names
 }
 
-func parameters(g *graph.Graph, in []shapes.Shape) []*graph.Node {
-	nodes := make([]*graph.Node, len(in))
+func parameters(g *graph.Graph, in, late []shapes.Shape) []*graph.Node {
+	var nodes []*graph.Node
 	for i, s := range in {
-		nodes[i] = graph.Parameter(g, fmt.Sprintf("input:%d", i), s)
+		nodes = append(nodes, graph.Parameter(g, fmt.Sprintf("input:%d", i), s))
+	}
+	for i, s := range late {
+		nodes = append(nodes, graph.Parameter(g, fmt.Sprintf("%s%d", cpu.LatePrefix, i), s))
 	}
 	return nodes
 }

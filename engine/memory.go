@@ -11,9 +11,10 @@ import (
 // Memory says what a program's runs need besides inputs, outputs and packed weights.
 type Memory = cpu.Memory
 
-// Memory compiles the program for inputs of the given shapes and returns what its runs need. No input needs to exist.
-func (p *Program) Memory(in ...shapes.Shape) (Memory, error) {
-	c, err := p.compile(in)
+// Memory compiles the program for inputs of the given shapes, and late ones if it is Staged, and returns what its runs need.
+// No input needs to exist.
+func (p *Program) Memory(in, late []shapes.Shape) (Memory, error) {
+	c, err := p.compile(in, late)
 	if err != nil {
 		return Memory{}, fmt.Errorf("engine: compile %s: %w", p.name, err)
 	}

@@ -1,6 +1,7 @@
 package paint
 
 import (
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -9,15 +10,23 @@ import (
 )
 
 // canvas turns latents z into pictures and takes gradients for pictures back to z. The decoder runs once forward for
-// all cuts and all encoders, and once more for the product with its Jacobian. Only this type knows that backward
-// repeats the forward pass: an engine that keeps activations changes nothing outside of it.
+// all cuts and all encoders, and then backward for the product with its Jacobian. What backward needs of the forward pass
+// is kept meanwhile; an engine that must do with little memory repeats the forward pass instead, to the same bytes.
+// Only this type knows.
 type canvas struct {
 	decoder                           Decoder
 	forward, backward, encode, lookup *engine.Program
+	both                              *engine.Program // forward, and backward as its second part; nil with little memory
 }
 
 func newCanvas(e *engine.Engine, d Decoder) *canvas {
 	c := &canvas{decoder: d}
+	if !e.LowMemory() {
+		c.both = e.Staged("paint: decode", "paint: decoder gradient", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
+			x, codes := pictureGraph(v, d, in[0])
+			return []*graph.Node{x, codes, vjp(x, in[1], in[0])}
+		})
+	}
 	c.forward = e.Program("paint: decode", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
 		x, codes := pictureGraph(v, d, in[0])
 		return []*graph.Node{x, codes}
@@ -53,13 +62,51 @@ func (c *canvas) decode(z *tensors.Tensor) (x *tensors.Tensor, codes []int32, er
 	return out[0], engine.Ints(out[1]), nil
 }
 
+// decoded is a picture whose gradient is still to come.
+type decoded struct {
+	c     *canvas
+	z, x  *tensors.Tensor // x [1,H,W,3]
+	codes []int32         // [1,h,w]
+	rest  *engine.Rest    // nil when backward repeats forward
+}
+
+// begin decodes z for gradient, or drop, which must follow.
+func (c *canvas) begin(z *tensors.Tensor) (*decoded, error) {
+	d := &decoded{c: c, z: z}
+	var err error
+	if c.both == nil {
+		d.x, d.codes, err = c.decode(z)
+		return d, err
+	}
+	s, f := z.Shape().Dimensions, c.decoder.Factor()
+	out, rest, err := c.both.Start(c.decoder.Weights(), []*tensors.Tensor{z}, []shapes.Shape{engine.Float32(1, s[1]*f, s[2]*f, 3)})
+	if err != nil {
+		return nil, err
+	}
+	d.x, d.codes, d.rest = out[0], engine.Ints(out[1]), rest
+	return d, nil
+}
+
 // gradient returns the gradient for z from the gradient for the picture.
-func (c *canvas) gradient(z, dx *tensors.Tensor) ([]float32, error) {
-	out, err := c.backward.Run(c.decoder.Weights(), z, dx)
+func (d *decoded) gradient(dx *tensors.Tensor) ([]float32, error) {
+	var out []*tensors.Tensor
+	var err error
+	if d.rest == nil {
+		out, err = d.c.backward.Run(d.c.decoder.Weights(), d.z, dx)
+	} else {
+		out, err = d.rest.Finish(dx)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return engine.Floats(out[0]), nil
+}
+
+// drop gives up a gradient that will not be asked for. It does no harm after gradient.
+func (d *decoded) drop() {
+	if d.rest != nil {
+		d.rest.Drop()
+	}
 }
 
 // fromPicture encodes a picture [1,H,W,3] in [0,1] to the latents of its codes.

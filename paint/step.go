@@ -129,30 +129,31 @@ type evaluation struct {
 // evaluate computes the loss of the current z and its gradient. It changes nothing.
 func (p *Painter) evaluate(ctx context.Context) (e evaluation, err error) {
 	z := engine.FromFloats(p.z, 1, p.h, p.w, p.c)
-	x, codes, err := p.canvas.decode(z)
+	d, err := p.canvas.begin(z)
 	if err != nil {
 		return e, fmt.Errorf("paint: decode: %w", err)
 	}
-	e.codes = codes
+	defer d.drop()
+	e.codes = d.codes
 	e.dx = make([]float32, p.cfg.Width*p.cfg.Height*3)
 	var latent []Term
 	dz := make([]float32, len(p.z))
 	for _, l := range p.cfg.Latent {
 		latent = append(latent, Term{l.Name(), l.Add(p.step, p.z, p.init, dz)})
 	}
-	if e.terms, err = p.look(ctx, x, e.dx); err != nil {
+	if e.terms, err = p.look(ctx, d.x, e.dx); err != nil {
 		return e, err
 	}
 	for _, t := range e.terms {
 		e.targets += t.Value
 	}
-	if e.terms, err = p.pixel.add(p.step, x, append(latent, e.terms...), e.dx); err != nil {
+	if e.terms, err = p.pixel.add(p.step, d.x, append(latent, e.terms...), e.dx); err != nil {
 		return e, err
 	}
 	if err := ctx.Err(); err != nil {
 		return e, err
 	}
-	e.dz, err = p.canvas.gradient(z, engine.FromFloats(e.dx, 1, p.cfg.Height, p.cfg.Width, 3))
+	e.dz, err = d.gradient(engine.FromFloats(e.dx, 1, p.cfg.Height, p.cfg.Width, 3))
 	if err != nil {
 		return e, fmt.Errorf("paint: gradient of the decoder: %w", err)
 	}

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 
@@ -28,12 +29,16 @@ func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 		pass.Samples(g)
 	}
 	pass.Biases(g)
-	g = pass.LessKept(g, nil, b.recompute)
+	g = pass.LessKept(g, lateParams(g), b.recompute)
 	c := &compiler{b: b, g: g, e: &Executable{backend: b, name: name, params: g.Params, outputs: g.Outputs}, at: make([]int, len(g.Nodes))}
 	for i := range c.at {
 		c.at[i] = -1
 	}
-	c.units = pass.Partition(g)
+	c.units = pass.Partition(g, lateParams(g)...)
+	c.e.late = len(c.units)
+	if i := slices.IndexFunc(c.units, func(u *pass.Unit) bool { return u.Late }); i >= 0 {
+		c.e.late = i
+	}
 	c.makeSlots()
 	programs := make([]*program, len(c.units))
 	for i, u := range c.units {
@@ -51,6 +56,19 @@ func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 		c.e.thunks = append(c.e.thunks, t)
 	}
 	return c.e, nil
+}
+
+// LatePrefix begins the names of parameters that Start does without.
+const LatePrefix = "late:"
+
+// lateParams are the parameters that are not there at first.
+func lateParams(g *ir.Graph) (late []*ir.Node) {
+	for _, p := range g.Params {
+		if isLate(p) {
+			late = append(late, p)
+		}
+	}
+	return late
 }
 
 // slot is where the value of a node is found.
@@ -88,18 +106,22 @@ func (c *compiler) makeSlots() {
 	for i, u := range c.units {
 		u.Reads(func(n *ir.Node) { c.last[c.slot(n)] = i })
 	}
+	late := pass.Late(c.g, lateParams(c.g))
 	for i, o := range c.g.Outputs {
 		s := c.slot(o)
-		if c.e.slots[s].kind == inArena {
+		out := outSlot{slot: s, late: late[o.ID], copy: c.e.slots[s].kind != inArena || c.crosses(s)}
+		if !out.copy {
 			c.e.slots[s].kind, c.e.slots[s].index = isOutput, i
-			c.e.out = append(c.e.out, outSlot{slot: s})
-			continue
 		}
-		c.e.out = append(c.e.out, outSlot{slot: s, copy: true})
+		c.e.out = append(c.e.out, out)
 	}
 }
 
-// place puts values into the arena; results of clusters take over the memory of operands that nobody reads later.
+// crosses reports whether a value is made before the late parameters are there and read afterwards.
+func (c *compiler) crosses(s int) bool { return c.def[s] < c.e.late && c.last[s] >= c.e.late }
+
+// place puts values into the arenas; results of clusters take over the memory of operands that nobody reads later. What
+// waits for late parameters lies in the arena of what is kept, with all that shares its memory.
 func (c *compiler) place(programs []*program) {
 	var values []plan.Value
 	index := map[int]int{} // slot -> value
@@ -124,9 +146,34 @@ func (c *compiler) place(programs []*program) {
 			values = append(values, v)
 		}
 	}
-	offsets, size := plan.Place(values, alignment)
+	first := make([]int, len(values)) // of those that share a value's memory
+	kept := make([]bool, len(values)) // by the first
 	for s, k := range index {
-		c.e.slots[s].index = offsets[k]
+		for first[k] = k; values[first[k]].Share >= 0; {
+			first[k] = values[first[k]].Share
+		}
+		kept[first[k]] = kept[first[k]] || c.crosses(s)
 	}
-	c.e.arena = size
+	var short, long []plan.Value
+	at := make([]int, len(values)) // among the short or the long ones
+	for k, v := range values {
+		part := &short
+		if kept[first[k]] {
+			part = &long
+		}
+		if at[k] = len(*part); v.Share >= 0 {
+			v.Share = at[v.Share]
+		}
+		*part = append(*part, v)
+	}
+	var inArena, inKept []int // offsets
+	inArena, c.e.arena = plan.Place(short, alignment)
+	inKept, c.e.kept = plan.Place(long, alignment)
+	for s, k := range index {
+		if kept[first[k]] {
+			c.e.slots[s].kind, c.e.slots[s].index = isKept, inKept[at[k]]
+		} else {
+			c.e.slots[s].index = inArena[at[k]]
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/shapes"
 	"github.com/pkg/errors"
 
@@ -19,7 +18,9 @@ type Executable struct {
 	thunks []thunk
 	slots  []slot
 	out    []outSlot // by output
-	arena  int       // bytes
+	late   int       // first thunk that needs late parameters
+	arena  int       // bytes of what lives before or after the late parameters come
+	kept   int       // bytes of what lives across
 	memory Memory
 }
 
@@ -31,11 +32,12 @@ const (
 	isParam
 	isConst
 	isOutput
+	isKept
 )
 
 type slot struct {
 	kind  slotKind
-	index int // of the parameter or output, or the offset in the arena
+	index int // of the parameter or output, or the offset in its arena
 	bytes int
 	data  []byte // of a constant
 }
@@ -44,6 +46,7 @@ type slot struct {
 type outSlot struct {
 	slot int
 	copy bool
+	late bool // needs late parameters
 }
 
 // frame is one run: the memory of every slot.
@@ -82,115 +85,47 @@ func (e *Executable) Outputs() []shapes.Shape {
 	return ss
 }
 
-// Execute runs the graph. Donated inputs are used up if the run succeeds, and stay as they were if it fails.
-func (e *Executable) Execute(inputs []compute.Buffer, donate []bool, device compute.DeviceNum) ([]compute.Buffer, error) {
-	bufs, err := e.check(inputs, donate, device)
-	if err != nil {
-		return nil, errors.WithMessagef(err, "cpu: run %q", e.name)
-	}
-	arena := e.backend.memory.arenas.take(e.arena)
-	outs := make([]*Buffer, len(e.outputs))
-	for i, o := range e.outputs {
-		outs[i] = e.backend.newBuffer(o.Shape)
-	}
-	f := e.frame(bufs, donate, arena, outs)
-	if err := e.run(f); err != nil {
-		for _, o := range outs {
-			_ = o.Finalize()
-		}
-		return nil, errors.WithMessagef(err, "cpu: run %q", e.name)
-	}
-	for i, o := range e.out {
-		if o.copy {
-			copy(outs[i].mem, f.slots[o.slot])
-		}
-	}
-	e.backend.memory.arenas.give(arena)
-	for i, b := range bufs {
-		if len(donate) > 0 && donate[i] {
-			_ = b.Finalize()
-		}
-	}
-	results := make([]compute.Buffer, len(outs))
-	for i, o := range outs {
-		results[i] = o
-	}
-	return results, nil
-}
-
-func (e *Executable) check(inputs []compute.Buffer, donate []bool, device compute.DeviceNum) ([]*Buffer, error) {
-	if e.backend.IsFinalized() {
-		return nil, errors.New("the backend is finalized")
-	}
-	if device != 0 {
-		return nil, errors.Errorf("no device %d", device)
-	}
-	if len(inputs) != len(e.params) {
-		return nil, errors.Errorf("%d inputs, want %d", len(inputs), len(e.params))
-	}
-	if len(donate) != 0 && len(donate) != len(inputs) {
-		return nil, errors.Errorf("%d donations for %d inputs", len(donate), len(inputs))
-	}
-	bufs := make([]*Buffer, len(inputs))
-	for i, in := range inputs {
-		b, ok := in.(*Buffer)
-		if !ok || b == nil || b.backend != e.backend {
-			return nil, errors.Errorf("input %d is not a buffer of this backend", i)
-		}
-		if err := b.alive(); err != nil {
-			return nil, errors.WithMessagef(err, "input %d", i)
-		}
-		if !b.shape.Equal(e.params[i].Shape) {
-			return nil, errors.Errorf("input %d (%s) is %s, want %s", i, e.params[i].Attr.(ir.Parameter).Name, b.shape, e.params[i].Shape)
-		}
-		bufs[i] = b
-	}
-	return bufs, nil
-}
-
-func (e *Executable) frame(bufs []*Buffer, donate []bool, arena []byte, outs []*Buffer) *frame {
-	f := &frame{b: e.backend, slots: make([][]byte, len(e.slots)), inputs: make([]*Buffer, len(e.slots))}
+// point gives the slots of a frame their memory, as far as it is there: that of inputs which are not nil, of outs that are
+// not nil, and of arenas.
+func (e *Executable) point(f *frame, bufs []*Buffer, donate []bool, arena, kept []byte, outs []*Buffer) {
 	for i, s := range e.slots {
-		switch s.kind {
-		case inArena:
+		switch {
+		case s.kind == inArena && arena != nil:
 			f.slots[i] = arena[s.index : s.index+s.bytes : s.index+s.bytes]
-		case isParam:
+		case s.kind == isKept && kept != nil:
+			f.slots[i] = kept[s.index : s.index+s.bytes : s.index+s.bytes]
+		case s.kind == isParam && bufs[s.index] != nil:
 			f.slots[i] = bufs[s.index].mem
 			if len(donate) == 0 || !donate[s.index] {
 				f.inputs[i] = bufs[s.index]
 			}
-		case isConst:
+		case s.kind == isConst:
 			f.slots[i] = s.data
-		case isOutput:
+		case s.kind == isOutput && outs[s.index] != nil:
 			f.slots[i] = outs[s.index].mem
 		}
 	}
-	return f
 }
 
-// run runs the thunks one after the other; a panic in one becomes an error that names it.
-func (e *Executable) run(f *frame) error {
+// run runs thunks one after the other; a panic in one becomes an error that names it.
+func (e *Executable) run(f *frame, thunks []thunk) error {
 	at := 0
 	profile := e.backend.profiling()
 	if e.inner {
 		profile = nil
 	}
 	err := protect(func() error {
-		if profile != nil {
-			for i := range e.thunks {
-				at = i
-				profile.time(&e.thunks[i], f)
+		for i := range thunks {
+			if at = i; profile != nil {
+				profile.time(&thunks[i], f)
+			} else {
+				thunks[i].run(f)
 			}
-			return nil
-		}
-		for i := range e.thunks {
-			at = i
-			e.thunks[i].run(f)
 		}
 		return nil
 	})
 	if err != nil {
-		return errors.WithMessagef(err, "operation %s", e.thunks[at].name)
+		return errors.WithMessagef(err, "operation %s", thunks[at].name)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -35,13 +36,17 @@ func residualShapes() (out []shapes.Shape) {
 	return out
 }
 
-// compileResidual compiles residual on a backend.
-func compileResidual(t *testing.T, b *Backend) *Executable {
+// compileResidual compiles residual on a backend; dy is called as asked.
+func compileResidual(t *testing.T, b *Backend, dy string) *Executable {
 	t.Helper()
 	g := graph.NewGraph(b, "residual")
 	var in []*graph.Node
 	for i, s := range residualShapes() {
-		in = append(in, graph.Parameter(g, string(rune('a'+i)), s))
+		name := fmt.Sprint("input", i)
+		if i == 1 {
+			name = dy
+		}
+		in = append(in, graph.Parameter(g, name, s))
 	}
 	if err := g.Compile(residual(in[0], in[1], in[2:])...); err != nil {
 		t.Fatal(err)
@@ -82,7 +87,7 @@ func TestRecompute(t *testing.T) {
 	for _, least := range []int{math.MaxInt, 0} {
 		b := newBackend(t, 2)
 		b.recompute = least
-		e := compileResidual(t, b)
+		e := compileResidual(t, b, "dy")
 		outs, err := e.Execute(residualInputs(t, b), nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -99,5 +104,66 @@ func TestRecompute(t *testing.T) {
 	// 8 KiB a map: 12 are kept as the graph is recorded; two norms, the sum before the last SiLU, and what a block works with are needed
 	if arenas[1] > 7*8<<10 || arenas[0] < 10*8<<10 {
 		t.Errorf("arenas of %d and %d bytes", arenas[0], arenas[1])
+	}
+}
+
+// TestStaged runs the graph in two parts, several at once and with other runs between the parts, on several numbers of
+// threads: the bytes of the whole run.
+func TestStaged(t *testing.T) {
+	var want []byte
+	for _, threads := range []int{1, 2, 3, 7} {
+		b := newBackend(t, threads)
+		b.recompute = 0
+		in := residualInputs(t, b)
+		early := append(append([]compute.Buffer(nil), in[0]), in[2:]...)
+		outs, err := compileResidual(t, b, "dy").Execute(in, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = outputBytes(outs)
+		}
+		e := compileResidual(t, b, LatePrefix+"dy")
+		if m := e.Memory(); m.Kept == 0 || m.Kept > 4*8<<10 { // two norms, the sum before the last SiLU, and statistics
+			t.Errorf("%d bytes are kept", m.Kept)
+		}
+		var pending []*Pending
+		var first [][]byte
+		for range 3 {
+			p, y, err := e.Start(early)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pending, first = append(pending, p), append(first, outputBytes(y))
+			_ = y[0].Finalize() // what the rest needs of it is kept elsewhere
+		}
+		pending[1].Drop()
+		if all, err := e.Execute(in, nil, 0); err != nil || !bytes.Equal(outputBytes(all), want) {
+			t.Errorf("%d threads: a whole run of the staged graph differs (%v)", threads, err)
+		}
+		for _, i := range []int{2, 0} {
+			rest, err := pending[i].Finish(in[1:2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(append(first[i], outputBytes(rest)...), want) {
+				t.Errorf("%d threads: two parts make other bytes than the whole", threads)
+			}
+		}
+		for _, i := range []int{0, 1} {
+			if _, err := pending[i].Finish(in[1:2]); err == nil {
+				t.Error("a run ended twice")
+			}
+		}
+		if _, _, err := e.Start(in); err == nil {
+			t.Error("started with an input too many")
+		}
+		p, _, err := e.Start(early)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Finish(in[2:3]); err == nil {
+			t.Error("finished with an input of another shape")
+		}
 	}
 }

@@ -8,8 +8,9 @@ import (
 
 // Memory is what a plan needs besides inputs, outputs and packed weights, in bytes.
 type Memory struct {
-	Arena int      // places for what lives within a run
-	Peak  int      // most that is alive at once; what Arena has beyond it is lost between places
+	Arena int      // places for what lives within a run, but for Kept
+	Kept  int      // places for what is kept until the late parameters come
+	Peak  int      // most that is alive at once; what both have beyond it is lost between places
 	At    string   // the unit that runs then
 	Lives []string // what is alive then, largest first
 }
@@ -19,10 +20,10 @@ func (e *Executable) Memory() Memory { return e.memory }
 
 // report finds the peak of the values in the arena.
 func (c *compiler) report() Memory {
-	m := Memory{Arena: c.e.arena}
+	m := Memory{Arena: c.e.arena, Kept: c.e.kept}
 	at, sums := 0, make([]int, len(c.units)+1)
 	for s := range c.e.slots {
-		if c.e.slots[s].kind != inArena {
+		if k := c.e.slots[s].kind; k != inArena && k != isKept {
 			continue
 		}
 		for i := c.def[s]; i <= c.last[s]; i++ {
@@ -47,7 +48,7 @@ func (c *compiler) report() Memory {
 	for _, u := range c.units {
 		for _, n := range u.Out {
 			s := c.at[n.ID]
-			if c.e.slots[s].kind == inArena && c.def[s] <= at && c.last[s] >= at {
+			if k := c.e.slots[s].kind; (k == inArena || k == isKept) && c.def[s] <= at && c.last[s] >= at {
 				lines = append(lines, line{c.e.slots[s].bytes, fmt.Sprintf("%9d KiB  units %d to %d  %s", c.e.slots[s].bytes>>10, c.def[s], c.last[s], describe(n))})
 			}
 		}
@@ -61,5 +62,5 @@ func (c *compiler) report() Memory {
 
 // String is a table.
 func (m Memory) String() string {
-	return fmt.Sprintf("arena %.1f MiB, peak %.1f MiB at unit %s\n%s\n", float64(m.Arena)/(1<<20), float64(m.Peak)/(1<<20), m.At, strings.Join(m.Lives, "\n"))
+	return fmt.Sprintf("arena %.1f MiB, kept %.1f MiB, peak %.1f MiB at unit %s\n%s\n", float64(m.Arena)/(1<<20), float64(m.Kept)/(1<<20), float64(m.Peak)/(1<<20), m.At, strings.Join(m.Lives, "\n"))
 }

@@ -16,6 +16,7 @@ type Unit struct {
 	Nodes   []*ir.Node // in topological order
 	Cluster bool
 	Out     []*ir.Node // of Nodes: those that others need in memory
+	Late    bool       // waits for a late parameter
 
 	key int // order of execution
 }
@@ -77,6 +78,7 @@ type partition struct {
 	level []int        // by node number: how many operations that are not elementwise lie before
 	class []int        // by node number: index of the cluster, or -1
 	out   []bool       // by node number: an output of the graph
+	late  []bool       // by node number: see Late
 }
 
 // Partition groups the live nodes of a graph into units in an order of execution.
@@ -84,8 +86,11 @@ type partition struct {
 // Elementwise nodes of one level and one size form clusters where they are connected. Levels and sizes never fall along
 // an edge (an elementwise result is at least as large as its operands), so a path between two nodes of a cluster never
 // leaves it, and clusters cannot wait for each other.
-func Partition(g *ir.Graph) []*Unit {
+//
+// Units that do not need the late parameters come before all others.
+func Partition(g *ir.Graph, late ...*ir.Node) []*Unit {
 	p := newPartition(g)
+	p.late = Late(g, late)
 	p.levels()
 	p.sink()
 	return p.order(p.units(p.connect()))
@@ -137,6 +142,7 @@ func (p *partition) sink() {
 		}
 		if to > p.level[n.ID] && (n.Late || Transparent(n) || p.cheapLater(n, to)) {
 			p.level[n.ID] = to
+			p.late[n.ID] = p.late[n.ID] || !slices.ContainsFunc(users, func(u *ir.Node) bool { return !p.late[u.ID] })
 		}
 	}
 }
@@ -185,7 +191,7 @@ func (p *partition) connect() [][]*ir.Node {
 			for in.Op == compute.OpTypeReshape {
 				in = in.In[0]
 			}
-			if Elementwise(in) && in.Size() == n.Size() && p.level[in.ID] == p.level[n.ID] {
+			if Elementwise(in) && in.Size() == n.Size() && p.level[in.ID] == p.level[n.ID] && p.late[in.ID] == p.late[n.ID] {
 				parent[find(in.ID)] = find(n.ID)
 			}
 		}
@@ -368,6 +374,9 @@ func contiguous(dims []int) []int {
 func (p *partition) order(units []*Unit) []*Unit {
 	for _, u := range units {
 		u.key = u.Nodes[len(u.Nodes)-1].ID
+		if u.Late = p.late[u.Nodes[0].ID]; u.Late {
+			u.key += len(p.late)
+		}
 	}
 	return sortUnits(units)
 }

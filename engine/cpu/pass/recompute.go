@@ -13,7 +13,8 @@ import "github.com/smalti/smalti/engine/cpu/ir"
 // saved is by how many bytes less is kept.
 func Recompute(g *ir.Graph, late []bool) (out *ir.Graph, saved int) {
 	p := newPartition(g)
-	r := recompute{partition: p, late: late, forced: make([]bool, len(g.Nodes)), need: make([]bool, len(g.Nodes))}
+	p.late = late
+	r := recompute{partition: p, forced: make([]bool, len(g.Nodes)), need: make([]bool, len(g.Nodes))}
 	before := r.needs()
 	kept := r.cut()
 	after := 0
@@ -31,7 +32,6 @@ func Recompute(g *ir.Graph, late []bool) (out *ir.Graph, saved int) {
 
 type recompute struct {
 	*partition
-	late   []bool
 	forced []bool // by node number: early, and read late by something that is not elementwise
 	need   []bool // early, and read late by something elementwise, through no other node
 	kept   []bool // the cut
