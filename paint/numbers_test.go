@@ -20,6 +20,17 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("%s at %d: %v, want %v", c.shape, c.step, got, c.want)
 		}
 	}
+	restarts := CosineRestarts(1, 0, 2, 10) // 0..4 and 5..9
+	for step, want := range map[int]float64{0: 1, 2: 0.5, 4: 0, 5: 1, 7: 0.5, 9: 0, 12: 0} {
+		if got := restarts.At(step); math.Abs(got-want) > 1e-12 {
+			t.Errorf("restarts at %d: %v, want %v", step, got, want)
+		}
+	}
+	for _, s := range []Schedule{CosineRestarts(1, 0, 10, 10), CosineRestarts(1, 0, 7, 3)} {
+		if err := s.check("test"); err != nil {
+			t.Error(err)
+		}
+	}
 	if (Schedule{}).At(3) != 0 || Const(5).At(100) != 5 {
 		t.Error("constants are not constant")
 	}

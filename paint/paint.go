@@ -71,6 +71,7 @@ type Config struct {
 
 	Optimiser OptimiserConfig
 	LR        Schedule
+	Plateau   Plateau
 
 	Embedding []EmbeddingLoss
 	Pixel     []WeightedPixelLoss
@@ -113,7 +114,7 @@ func New(e *engine.Engine, d Decoder, encoders []ImageEncoder, cfg Config) (*Pai
 	if !(cfg.Average >= 0 && cfg.Average < 1) {
 		return nil, fmt.Errorf("paint: average of %v, want 0 <= a < 1", cfg.Average)
 	}
-	if err := cfg.Scheme.check(); err != nil {
+	if err := errors.Join(cfg.Scheme.check(), cfg.Plateau.check()); err != nil {
 		return nil, err
 	}
 	p := &Painter{engine: e, cfg: cfg, canvas: newCanvas(e, d), pixel: newPixelLosses(e, cfg.Pixel),

@@ -56,6 +56,36 @@ func (s Schedule) At(step int) float64 {
 	return a.Value
 }
 
+// Plateau lowers the learning rate by Factor each time that the loss of targets has not fallen below its least for more
+// than Patience steps, counted anew after each lowering. The zero Plateau never does.
+type Plateau struct {
+	Patience int
+	Factor   float64 // above 0 to below 1
+}
+
+func (p Plateau) check() error {
+	if p.Patience != 0 && !(p.Patience > 0 && p.Factor > 0 && p.Factor < 1) {
+		return fmt.Errorf("paint: a plateau of %d steps and factor %v", p.Patience, p.Factor)
+	}
+	return nil
+}
+
+// CosineRestarts is a rate that falls from high to low along half a cosine in each of n equal parts of length steps and
+// jumps back in between (Loshchilov and Hutter 2017, equation 5).
+func CosineRestarts(high, low float64, n, length int) Schedule {
+	s := Schedule{Shape: Cosine}
+	for i := range n {
+		from, to := i*length/n, (i+1)*length/n-1
+		if from <= to {
+			s.Points = append(s.Points, Point{from, high})
+		}
+		if from < to {
+			s.Points = append(s.Points, Point{to, low})
+		}
+	}
+	return s
+}
+
 // check refuses points out of order, numbers that are not finite and unknown shapes.
 func (s Schedule) check(name string) error {
 	switch s.Shape {

@@ -17,6 +17,8 @@ type state struct {
 	best     []float32 // z of the smallest loss so far; nil before the first step
 	bestLoss float32
 	bestStep int
+
+	drops, dropStep int // lowerings of the rate on plateaus, and the step after which the last one came
 }
 
 // Array is a named array of a saved state. Latents are stored channels first, [1,C,h,w], as PyTorch has them.
@@ -46,6 +48,9 @@ func (p *Painter) State() ([]Array, error) {
 			out = append(out, p.latents(a.name, a.data))
 		}
 	}
+	if p.cfg.Plateau.Patience > 0 {
+		out = append(out, Array{"plateau", []int{2}, []float32{float32(p.drops), float32(p.dropStep)}})
+	}
 	if p.best != nil {
 		out = append(out, Array{"best_loss", []int{1}, []float32{p.bestLoss}})
 	}
@@ -73,6 +78,9 @@ func (p *Painter) Restore(arrays []Array) error {
 			}
 		}
 		s.step, s.opt.t, s.averaged, s.bestStep = int(counts[0]), int(counts[1]), int(counts[2]), int(counts[3])
+	}
+	if plateau := r.take("plateau", p.cfg.Plateau.Patience > 0, 2); plateau != nil {
+		s.drops, s.dropStep = int(plateau[0]), int(plateau[1])
 	}
 	// The rest exists from the first step on.
 	s.average = r.latents("average", s.step > 0 && p.cfg.Average > 0)

@@ -48,7 +48,7 @@ func (p *Painter) Advance(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	r := Report{Step: p.step, Terms: e.terms, LR: p.cfg.LR.At(p.step), Cuts: p.cutsAt(p.step), Codes: e.codes}
+	r := Report{Step: p.step, Terms: e.terms, LR: p.rate(), Cuts: p.cutsAt(p.step), Codes: e.codes}
 	for _, t := range r.Terms {
 		if !finite(t.Value) {
 			return Report{}, &DivergedError{p.step, "the loss " + t.Name}
@@ -70,6 +70,18 @@ func (p *Painter) Advance(ctx context.Context) (Report, error) {
 	p.state = next
 	return r, nil
 }
+
+// rate is the learning rate of the step: the schedule's, lowered as often as the loss has stood still.
+func (p *Painter) rate() float64 {
+	lr := p.cfg.LR.At(p.step)
+	for range p.drops {
+		lr *= p.cfg.Plateau.Factor
+	}
+	return lr
+}
+
+// Idle is for how many steps the loss of targets has not fallen below its least.
+func (p *Painter) Idle() int { return p.step - p.bestStep }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
@@ -112,6 +124,9 @@ func (p *Painter) move(e evaluation, lr float64) (state, error) {
 		s.averaged++
 	}
 	s.step++
+	if patience := p.cfg.Plateau.Patience; patience > 0 && s.step-max(s.bestStep, s.dropStep) > patience {
+		s.drops, s.dropStep = s.drops+1, s.step
+	}
 	return s, nil
 }
 

@@ -113,7 +113,7 @@ func TestTwoPassesAgreeWithOne(t *testing.T) {
 }
 
 func TestContinuedRunIsTheWholeRun(t *testing.T) {
-	kinds := append(slices.Clone(Optimisers), "share")
+	kinds := append(slices.Clone(Optimisers), "share", "plateau")
 	if testing.Short() {
 		kinds = []string{"radam", "share"}
 	}
@@ -127,6 +127,9 @@ func TestContinuedRunIsTheWholeRun(t *testing.T) {
 			cfg.Optimiser.Kind = kind
 			if kind == "share" {
 				cfg.Optimiser.Kind, cfg.Share = "adam", Const(0.4)
+			}
+			if kind == "plateau" { // of a single step, so that noise alone meets it
+				cfg.Optimiser.Kind, cfg.Plateau = "adam", Plateau{Patience: 1, Factor: 0.5}
 			}
 			whole := begun(t, cfg)
 			advance(t, whole, 6)
@@ -155,6 +158,9 @@ func TestContinuedRunIsTheWholeRun(t *testing.T) {
 			advance(t, rest, 3)
 			if got, err := rest.State(); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("3+3 steps are not 6 steps (%v)", err)
+			}
+			if kind == "plateau" && whole.drops == 0 {
+				t.Error("the rate never fell: the test shows nothing")
 			}
 		})
 	}

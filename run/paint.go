@@ -17,7 +17,10 @@ type Painting struct {
 	Out    string // picture file
 	Dir    string // run folder; empty means FolderFor(Out)
 	StopAt int    // step to stop at before Job.Steps; 0 means none
-	Inputs Inputs // pictures that the job names by sha256
+	// AutoStop ends the picture after so many steps without a better score; 0 never does. The recipe has the steps that
+	// were painted.
+	AutoStop int
+	Inputs   Inputs // pictures that the job names by sha256
 
 	Chunk        int // cuts that are looked at together; 0 means the loop's default
 	SaveEvery    int // steps between saves of the state; 0 means 25
@@ -206,6 +209,11 @@ func (s *session) steps(ctx context.Context, last int) error {
 	}
 	save, show, frame := every(s.req.SaveEvery, 25), every(s.req.PreviewEvery, 10), s.req.FrameEvery
 	for s.painter.Step() < last {
+		if patience := s.req.AutoStop; patience > 0 && s.painter.Idle() > patience {
+			s.sink.Emit(event.Event{Kind: event.Notice, Step: s.painter.Step(), Steps: last,
+				Message: fmt.Sprintf("stopped at step %d: no better score for %d steps", s.painter.Step(), patience)})
+			return nil
+		}
 		if err := s.steer(s.painter.Step()); err != nil {
 			return err
 		}

@@ -144,7 +144,8 @@ func (s *session) config() (paint.Config, error) {
 	scheme.CutPower, scheme.EdgeFair = j.Cuts.Power, j.Cuts.EdgeFair
 	c := paint.Config{Seed: j.Seed, Width: j.Width, Height: j.Height, Scheme: scheme, Chunk: s.req.Chunk,
 		Cuts: paint.Const(float64(j.Cuts.Count)), Share: paint.Const(j.Cuts.Average),
-		Optimiser: paint.OptimiserConfig{Kind: j.Optimiser.Name}, LR: rate(j), Average: j.EMA}
+		Optimiser: paint.OptimiserConfig{Kind: j.Optimiser.Name}, LR: rate(j), Average: j.EMA,
+		Plateau: paint.Plateau{Patience: j.Optimiser.Plateau, Factor: j.Optimiser.PlateauFactor}}
 	if j.Start.Weight > 0 {
 		c.Latent = append(c.Latent, paint.Pull{Weight: paint.Const(j.Start.Weight)})
 	}
@@ -158,8 +159,20 @@ func (s *session) config() (paint.Config, error) {
 	return c, nil
 }
 
-// rate is the learning rate in absolute steps: a cosine over the length that the job was laid out for.
+// rate is the learning rate in absolute steps: a cosine over the length that the job was laid out for, restarts of it, or
+// drops.
 func rate(j *spec.Job) paint.Schedule {
+	o := j.Optimiser
+	if len(o.Drops) > 0 {
+		s := paint.Const(o.LR)
+		for _, d := range o.Drops {
+			s.Points = append(s.Points, paint.Point{Step: d.Step, Value: s.Points[len(s.Points)-1].Value * d.Factor})
+		}
+		return s
+	}
+	if o.Restarts > 1 {
+		return paint.CosineRestarts(o.LR, o.LR*o.FinalLR, o.Restarts, j.Length)
+	}
 	if j.Optimiser.FinalLR == 1 || j.Length < 2 {
 		return paint.Const(j.Optimiser.LR)
 	}

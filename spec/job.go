@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,6 +83,41 @@ type Optimiser struct {
 	LR   float64 `json:"lr"`
 	// FinalLR is the share of LR that is left at step Length of a cosine schedule; 1 keeps the rate constant.
 	FinalLR float64 `json:"final_lr"`
+	// Restarts repeats the cosine in so many equal parts of Length; below 2 there is one.
+	Restarts int `json:"restarts,omitempty"`
+	// Drops lower the rate from a step on, in the place of the cosine.
+	Drops []Drop `json:"drops,omitempty"`
+	// Plateau lowers the rate by PlateauFactor after so many steps without a better score; 0 never does.
+	Plateau       int     `json:"plateau,omitempty"`
+	PlateauFactor float64 `json:"plateau_factor,omitempty"`
+}
+
+// Drop multiplies the learning rate by Factor from a step on.
+type Drop struct {
+	Step   int     `json:"step"`
+	Factor float64 `json:"factor"`
+}
+
+func (o Optimiser) validate() error {
+	last := 0
+	for _, d := range o.Drops {
+		if d.Step <= last || d.Step > MaxSteps {
+			return Refusef("name steps in order, from 1", "a drop of --lr at step %d is out of order", d.Step)
+		}
+		if err := within("the factor of a drop of --lr", d.Factor, 1e-9, 1e9); err != nil {
+			return err
+		}
+		last = d.Step
+	}
+	if len(o.Drops) > 0 && o.Restarts > 1 {
+		return Refuse("drops and restarts of --lr exclude each other", "give one of them")
+	}
+	if o.Plateau > 0 {
+		if err := within("the factor of --plateau", o.PlateauFactor, 1e-6, 0.999999); err != nil {
+			return err
+		}
+	}
+	return errors.Join(between("--restarts", o.Restarts, 0, 1000), between("--plateau", o.Plateau, 0, MaxSteps))
 }
 
 // Start is where the latent begins.
@@ -158,6 +194,7 @@ func (j *Job) Validate() error {
 		oneOf("--precision", j.Precision, Precisions),
 		within("--lr", j.Optimiser.LR, 1e-6, 1e3),
 		within("the final share of --lr", j.Optimiser.FinalLR, 0, 1),
+		j.Optimiser.validate(),
 		within("--init-weight", j.Start.Weight, 0, 1e6),
 		within("--cut-power", j.Cuts.Power, 0.01, 100),
 		within("--edge-fair", j.Cuts.EdgeFair, 0, 1),

@@ -25,7 +25,9 @@ type paintOptions struct {
 	clips                  []string
 	job                    spec.Job
 	stopAt                 int
-	losses, filters        []string
+	losses, filters, drops []string
+	plateau                string
+	autoStop               int
 	sitting                sittingOptions
 	given                  func(flag string) bool
 }
@@ -95,7 +97,7 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.Float64Var(&j.Cuts.EdgeFair, "edge-fair", j.Cuts.EdgeFair, "0.5 shows the edges as often as the middle; 0 is the classic way")
 	f.Float64Var(&j.Cuts.Average, "average", j.Cuts.Average, "share of the loss on the mean of all cuts (0..1): one scene instead of repeated objects")
 	f.StringVar(&j.VQGAN.Name, "vqgan", j.VQGAN.Name, "model that paints")
-	f.StringArrayVar(&o.clips, "clip", nil, "model that judges; may be given again for several (default "+j.CLIP[0].Name+")")
+	f.StringArrayVar(&o.clips, "clip", nil, "model that judges, `NAME[=WEIGHT]`; may be given again for several (default "+j.CLIP[0].Name+")")
 	f.StringVar(&o.init, "init", "", "start from the picture in `FILE`")
 	f.StringVar(&o.initNoise, "init-noise", j.Start.Kind, "start from random codes, pixels, gradient or fractal")
 	f.Float64Var(&j.Start.Weight, "init-weight", 0, "pull towards the start")
@@ -103,6 +105,10 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.noises, "noise-prompt", nil, "a random direction, `SEED[:weight]`; may be given again")
 	f.StringVar(&j.Optimiser.Name, "opt", j.Optimiser.Name, "optimiser: "+strings.Join(spec.Optimisers, ", "))
 	f.Float64Var(&j.Optimiser.LR, "lr", j.Optimiser.LR, "learning rate")
+	f.StringArrayVar(&o.drops, "lr-drop", nil, "lower the learning rate, `STEP:FACTOR`, for example 75:0.1, in the place of its cosine; may be given again")
+	f.IntVar(&j.Optimiser.Restarts, "restarts", 0, "let the learning rate fall so many times, starting anew each time")
+	f.StringVar(&o.plateau, "plateau", "", "lower the learning rate after `STEPS[:FACTOR]` without a better score (factor 0.5)")
+	f.IntVar(&o.autoStop, "auto-stop", 0, "end the picture after so many steps without a better score; 0 never does")
 	f.Float64Var(&j.Losses.TV, "tv", 0, "weight of the total variation, which smooths")
 	f.StringArrayVar(&o.losses, "loss", nil, "loss on the look, `NAME:WEIGHT`: "+strings.Join(spec.LookLosses, ", ")+"; palette:W:COLOURS, edge:W:COLOUR:WIDTH; may be given again")
 	f.StringArrayVar(&o.filters, "filter", nil, "change what is seen: `pixelart:SIDE`, mirror:KIND ("+strings.Join(spec.Mirrors, ", ")+"), posterise:COLOURS; may be given again")
@@ -158,18 +164,28 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 	if len(o.clips) > 0 {
 		j.CLIP = nil
 		for _, name := range o.clips {
-			j.CLIP = append(j.CLIP, spec.ModelRef{Name: name})
+			ref, err := spec.ParseModel(name)
+			if err != nil {
+				return nil, err
+			}
+			j.CLIP = append(j.CLIP, ref)
 		}
 	}
 	if err := o.looks(&j); err != nil {
 		return nil, err
 	}
+	if err := o.rates(&j); err != nil {
+		return nil, err
+	}
 	if !o.given("seed") {
 		j.Seed = randomSeed()
 	}
-	req := &run.Painting{Dir: o.dir, StopAt: o.stopAt}
+	req := &run.Painting{Dir: o.dir, StopAt: o.stopAt, AutoStop: o.autoStop}
 	if err := o.prompts(&j, req, args); err != nil {
 		return nil, err
+	}
+	if o.autoStop < 0 {
+		return nil, spec.Refusef("use 1 or more, or 0 for none", "--auto-stop is %d", o.autoStop)
 	}
 	if o.stopAt < 0 || o.given("stop-at") && o.stopAt == 0 {
 		return nil, spec.Refusef("use a step from 1 on", "--stop-at is %d", o.stopAt)
@@ -183,6 +199,23 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 	}
 	req.Job = j
 	return req, o.sitting.apply(req)
+}
+
+// rates fills in what changes the learning rate.
+func (o *paintOptions) rates(j *spec.Job) error {
+	for _, s := range o.drops {
+		d, err := spec.ParseDrop(s)
+		if err != nil {
+			return err
+		}
+		j.Optimiser.Drops = append(j.Optimiser.Drops, d)
+	}
+	if o.plateau == "" {
+		return nil
+	}
+	var err error
+	j.Optimiser.Plateau, j.Optimiser.PlateauFactor, err = spec.ParsePlateau(o.plateau)
+	return err
 }
 
 // looks fills in losses on the look and filters.
