@@ -48,6 +48,7 @@ type contestant struct {
 func (o Options) contestants(judge string) []contestant {
 	basic := train.DefaultGAN()
 	basic.Data, basic.Judge, basic.KeepLast, basic.EvalSamples = o.Data, judge, 0, 1000
+	basic.RealLabel = 1 // the game as the course tells it
 	basic.Train.Seed, basic.Train.Steps, basic.Train.Now = o.Seed, max(o.Steps, 1), o.Now
 	if o.Budget > 0 {
 		basic.Train.Steps, basic.Train.For = 1_000_000, o.Budget // the schedule is constant, so the length does not matter

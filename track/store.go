@@ -21,7 +21,7 @@ const (
 	EventsFile  = "events.jsonl" // its events, one a line, with "time" in seconds since 1970
 	SystemFile  = "system.jsonl" // figures of the machine in the same form
 	ConsoleFile = "console.log"  // lines that it wrote
-	SamplesDir  = "samples"      // its sheets of samples as PNG
+	SamplesDir  = "samples"      // its sheets of samples as PNG, but for those that the work writes itself
 )
 
 // store is the Sink that keeps a run in its folder.
@@ -59,7 +59,7 @@ func (s *store) Take(r Record) {
 		appendRecord(&s.lines[1], r)
 		return
 	case event.Samples:
-		if r.Picture != nil && !r.Picture.Bounds().Empty() {
+		if r.Path == "" && r.Picture != nil && !r.Picture.Bounds().Empty() { // with a path, the work has written it already
 			r.Path = filepath.ToSlash(filepath.Join(SamplesDir, fmt.Sprintf("%s-%08d.png", fileName(sampleName(r.Event)), r.Step)))
 			s.pictures = append(s.pictures, sample{r.Path, r.Picture})
 		}

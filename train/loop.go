@@ -241,9 +241,9 @@ func (r *run) step(ctx context.Context, ahead *batches) error {
 		}
 	}
 	outs := gradients(r.workers, r.Recipe, r.state.step, micros)
-	sum, err := r.add(outs)
+	sum, err := f.fold(r.Config.workers(), outs)
 	if err != nil {
-		return err
+		return fmt.Errorf("train: step %d: %w", r.state.step+1, err)
 	}
 	norms, err := r.update(sum)
 	if err != nil {
@@ -312,29 +312,6 @@ func (r *run) update(sum gradient) ([]float64, error) {
 		s.flat.update(s.Optimiser, count, grads[i], scale)
 	}
 	return norms, nil
-}
-
-// add sums the micro-batches in their order, into the first.
-func (r *run) add(outs []gradient) (gradient, error) {
-	for _, g := range outs {
-		if g.err != nil {
-			return gradient{}, fmt.Errorf("train: step %d: %w", r.state.step+1, g.err)
-		}
-	}
-	sum := outs[0]
-	for _, g := range outs[1:] {
-		sum.loss += g.loss
-		for i := range sum.metrics {
-			sum.metrics[i] += g.metrics[i]
-		}
-		r.state.flat.each(r.Config.workers(), func(_ int, c chunk) {
-			into, from := sum.grad[c.from:c.to], g.grad[c.from:c.to]
-			for i := range into {
-				into[i] += from[i]
-			}
-		})
-	}
-	return sum, nil
 }
 
 // report gathers the figures of a step and emits their means every Config.ScalarsEvery steps.

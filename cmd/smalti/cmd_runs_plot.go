@@ -288,9 +288,14 @@ func (a *app) differences(runs []track.Run) error {
 	} else if err := t.Write(a.out); err != nil {
 		return err
 	}
-	head[0] = "NUMBER"
-	for i := range head[1:] {
-		head[i+1] = ">" + head[i+1]
+	return a.lastNumbers(runs)
+}
+
+// lastNumbers prints the last of the numbers that all runs have.
+func (a *app) lastNumbers(runs []track.Run) error {
+	head := []string{"NUMBER"}
+	for _, r := range runs {
+		head = append(head, ">"+r.Name)
 	}
 	last := ui.NewTable(head...)
 	for _, k := range runs[0].Names() {

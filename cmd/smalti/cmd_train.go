@@ -108,12 +108,18 @@ func runTraining[C any](ctx context.Context, a *app, r recipe[C], o *trainOption
 	}
 	sink, done := a.openSink(false)
 	defer done()
+	fresh := !exists(opts.Dir)
 	t, err := a.openTracker(r.name, cfg, o, opts, sink)
 	if err != nil {
 		return err
 	}
-	_, err = r.run(ctx, cfg, event.Multi(sink, recorder(t, a.now), a.liveChart(o, opts, sink)), opts)
+	began := false
+	watch := event.Func(func(e event.Event) { began = began || e.Kind == event.Started })
+	_, err = r.run(ctx, cfg, event.Multi(sink, recorder(t, a.now), a.liveChart(o, opts, sink), watch), opts)
 	closeTracker(t, err, sink)
+	if err != nil && fresh && !began { // refused before its first step: a folder of its own would only be in the way
+		err = errors.Join(err, os.RemoveAll(opts.Dir))
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return hinted(err, fmt.Sprintf("go on with: smalti train %s --resume %s", r.name, opts.Dir))

@@ -50,11 +50,24 @@ func newAxis(lo, hi float64, log bool, n int, u unit) axis {
 	if step == 0 || math.IsInf(step, 0) { // at the ends of what floats hold
 		return axis{lo: lo, hi: hi, ticks: []tick{{lo, format(lo, hi-lo)}}}
 	}
-	a := axis{lo: lo, hi: hi}
-	for i := math.Ceil(lo/step - 1e-9); i*step <= hi+step*1e-9 && len(a.ticks) < 100; i++ {
-		a.ticks = append(a.ticks, tick{i * step, format(i*step, step)})
+	a := axis{lo: lo, hi: hi, ticks: linearTicks(lo, hi, step, u)}
+	for range 3 { // round steps may fall between few values only: one tick says nothing of a scale
+		if finer := nice(step * finerStep); len(a.ticks) < min(n, 3) && finer > 0 && finer < step {
+			step = finer
+			a.ticks = linearTicks(lo, hi, step, u)
+		}
 	}
 	return a
+}
+
+// finerStep times a round step lies below the next smaller one and above the one after that, for numbers and times.
+const finerStep = 0.39
+
+func linearTicks(lo, hi, step float64, u unit) (out []tick) {
+	for i := math.Ceil(lo/step - 1e-9); i*step <= hi+step*1e-9 && len(out) < 100; i++ {
+		out = append(out, tick{i * step, u.format(i*step, step)})
+	}
+	return out
 }
 
 // padded widens a range by a share on both sides, so that curves do not touch the frame.

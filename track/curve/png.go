@@ -53,6 +53,7 @@ type painter struct {
 	img   *image.RGBA
 	scale float64
 	faces map[float64]font.Face
+	mask  []uint8 // used again from line to line
 }
 
 func (p *painter) rect(b box) image.Rectangle {
@@ -92,7 +93,32 @@ func (p *painter) line(it item) {
 			piece(r, b, c, half)
 		}
 	}
-	r.Draw(p.img, area, image.NewUniform(it.colour), image.Point{})
+	p.fill(r, area, it.colour)
+}
+
+// fill lays a colour over the part of an area that a path covers. Most of it is not covered: the path is drawn as a mask
+// first, so that only what it touches is mixed.
+func (p *painter) fill(r *vector.Rasterizer, area image.Rectangle, c color.NRGBA) {
+	if n := area.Dx() * area.Dy(); cap(p.mask) < n {
+		p.mask = make([]uint8, n)
+	}
+	mask := &image.Alpha{Pix: p.mask[:area.Dx()*area.Dy()], Stride: area.Dx(), Rect: image.Rect(0, 0, area.Dx(), area.Dy())}
+	r.DrawOp = draw.Src
+	r.Draw(mask, mask.Rect, image.Opaque, image.Point{})
+	over := [4]uint32{uint32(c.R), uint32(c.G), uint32(c.B), 255}
+	for y := range area.Dy() {
+		row := p.img.Pix[p.img.PixOffset(area.Min.X, area.Min.Y+y):]
+		for x, m := range mask.Pix[y*mask.Stride : (y+1)*mask.Stride] {
+			if m == 0 {
+				continue
+			}
+			a := uint32(m) * uint32(c.A) // of 255*255
+			for k, v := range over {
+				at := &row[4*x+k]
+				*at = uint8((uint32(*at)*(255*255-a) + v*a + 255*255/2) / (255 * 255))
+			}
+		}
+	}
 }
 
 // piece adds a straight piece of a line, always with the same sense of winding.
@@ -128,11 +154,15 @@ func within(a, b point, w, h, border float64) (point, point, bool) {
 	return point{a.x + t0*dx, a.y + t0*dy}, point{a.x + t1*dx, a.y + t1*dy}, t0 <= t1
 }
 
-// disc adds a circle of sixteen sides, in the sense of piece.
+// disc adds a circle as a polygon, in the sense of piece: of as many sides as it takes to stay within a tenth of a pixel
+// of the circle, for a line has one at every corner.
 func disc(r *vector.Rasterizer, c point, radius float64) {
-	const sides = 16
+	sides := 6
+	for sides < 32 && radius*(1-math.Cos(math.Pi/float64(sides))) > 0.1 {
+		sides++
+	}
 	for i := range sides {
-		sin, cos := math.Sincos(2 * math.Pi * float64(i) / sides)
+		sin, cos := math.Sincos(2 * math.Pi * float64(i) / float64(sides))
 		q := point{c.x + radius*cos, c.y + radius*sin}
 		if i == 0 {
 			move(r, q)
