@@ -24,17 +24,19 @@ func MomentsOf(x []float32, d int) Moments {
 	for k := range m.Mean {
 		m.Mean[k] /= float64(max(1, n))
 	}
-	row := make([]float64, d)
-	for i := range n {
-		for k := range row {
-			row[k] = float64(x[i*d+k]) - m.Mean[k]
-		}
-		for a, va := range row {
+	off := make([]float64, n*d)
+	for i, v := range x[:n*d] {
+		off[i] = float64(v) - m.Mean[i%d]
+	}
+	rows(d, func(a int) {
+		into := m.Cov[a*d : (a+1)*d]
+		for i := range n {
+			f, row := off[i*d+a], off[i*d:(i+1)*d]
 			for b := a; b < d; b++ {
-				m.Cov[a*d+b] += va * row[b]
+				into[b] += f * row[b]
 			}
 		}
-	}
+	})
 	for a := range d {
 		for b := a; b < d; b++ {
 			c := m.Cov[a*d+b] / float64(max(1, n-1))
@@ -53,10 +55,9 @@ func FrechetDistance(a, b Moments) float64 {
 		diff := a.Mean[k] - b.Mean[k]
 		sum += diff*diff + a.Cov[k*d+k] + b.Cov[k*d+k]
 	}
-	// tr (C1 C2)^(1/2) = tr (S C2 S)^(1/2) with S = C1^(1/2), which is symmetric.
-	s := squareRoot(a.Cov, d)
-	values, _ := eigen(multiply(multiply(s, b.Cov, d), s, d), d)
-	for _, v := range values {
+	// With C1 = A A^T the matrices C1 C2 and A^T C2 A have the same eigenvalues, and the second is symmetric.
+	f := factor(a.Cov, d)
+	for _, v := range eigenvalues(multiply(transpose(f, d), multiply(b.Cov, f, d), d), d) {
 		sum -= 2 * math.Sqrt(max(0, v))
 	}
 	return max(0, sum)
@@ -183,91 +184,4 @@ func xlogx(x float64) float64 {
 		return 0
 	}
 	return x * math.Log(x)
-}
-
-// squareRoot of a symmetric matrix without negative eigenvalues (rounding below zero counts as zero).
-func squareRoot(a []float64, d int) []float64 {
-	values, vectors := eigen(a, d)
-	out := make([]float64, d*d)
-	for k, v := range values {
-		r := math.Sqrt(max(0, v))
-		for i := range d {
-			f := r * vectors[i*d+k]
-			for j := range d {
-				out[i*d+j] += f * vectors[j*d+k]
-			}
-		}
-	}
-	return out
-}
-
-func multiply(a, b []float64, d int) []float64 {
-	out := make([]float64, d*d)
-	for i := range d {
-		for k := range d {
-			f := a[i*d+k]
-			for j := range d {
-				out[i*d+j] += f * b[k*d+j]
-			}
-		}
-	}
-	return out
-}
-
-// eigen finds the eigenvalues of a symmetric matrix and its eigenvectors, the columns, by cyclic Jacobi rotations.
-func eigen(symmetric []float64, d int) (values, vectors []float64) {
-	a := slices.Clone(symmetric)
-	vectors = make([]float64, d*d)
-	size := 0.
-	for i := range d {
-		vectors[i*d+i] = 1
-	}
-	for _, v := range a {
-		size += v * v
-	}
-	for range 60 { // it converges quadratically; a dozen sweeps are plenty
-		off := 0.
-		for p := range d {
-			for q := p + 1; q < d; q++ {
-				off += a[p*d+q] * a[p*d+q]
-			}
-		}
-		if off <= 1e-24*size {
-			break
-		}
-		for p := range d {
-			for q := p + 1; q < d; q++ {
-				rotate(a, vectors, d, p, q)
-			}
-		}
-	}
-	values = make([]float64, d)
-	for i := range d {
-		values[i] = a[i*d+i]
-	}
-	return values, vectors
-}
-
-// rotate makes a[p,q] zero.
-func rotate(a, vectors []float64, d, p, q int) {
-	if a[p*d+q] == 0 {
-		return
-	}
-	theta := (a[q*d+q] - a[p*d+p]) / (2 * a[p*d+q])
-	t := 1 / (math.Abs(theta) + math.Sqrt(theta*theta+1))
-	if theta < 0 {
-		t = -t
-	}
-	c := 1 / math.Sqrt(t*t+1)
-	s := t * c
-	for i := range d {
-		x, y := a[i*d+p], a[i*d+q]
-		a[i*d+p], a[i*d+q] = c*x-s*y, s*x+c*y
-	}
-	for i := range d {
-		x, y := a[p*d+i], a[q*d+i]
-		a[p*d+i], a[q*d+i] = c*x-s*y, s*x+c*y
-		x, y = vectors[i*d+p], vectors[i*d+q]
-		vectors[i*d+p], vectors[i*d+q] = c*x-s*y, s*x+c*y
-	}
 }

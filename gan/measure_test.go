@@ -50,6 +50,49 @@ func TestEigen(t *testing.T) {
 	}
 }
 
+// TestFrechetDistanceByRoots holds the distance against its formula with square roots of matrices, with more pictures than
+// features and with fewer.
+func TestFrechetDistanceByRoots(t *testing.T) {
+	const d = 70 // more than a stretch of rows, so that they are shared out
+	for _, n := range []int{500, 40} {
+		a, b := MomentsOf(normals("a", n, d, 0, 1), d), MomentsOf(normals("b", n+7, d, .3, 1.5), d)
+		s := squareRoot(a.Cov, d)
+		values, _ := eigen(multiply(multiply(s, b.Cov, d), s, d), d)
+		want := 0.
+		for k := range d {
+			want += (a.Mean[k]-b.Mean[k])*(a.Mean[k]-b.Mean[k]) + a.Cov[k*d+k] + b.Cov[k*d+k]
+		}
+		for _, v := range values {
+			want -= 2 * math.Sqrt(max(0, v))
+		}
+		// A zero eigenvalue comes out as some 1e-16 of the largest on both ways; there are d of them and roots are taken.
+		if got := FrechetDistance(a, b); math.Abs(got-want) > d*1e-6 {
+			t.Errorf("%d pictures: %.9f, by roots %.9f", n, got, want)
+		}
+		f := factor(a.Cov, d)
+		for i, v := range multiply(f, transpose(f, d), d) {
+			if math.Abs(v-a.Cov[i]) > 1e-10 {
+				t.Fatalf("%d pictures: element %d of A A^T is off by %g", n, i, v-a.Cov[i])
+			}
+		}
+		got := eigenvalues(b.Cov, d)
+		want2, _ := eigen(b.Cov, d)
+		slices.Sort(got)
+		slices.Sort(want2)
+		for i := range got {
+			if math.Abs(got[i]-want2[i]) > 1e-10 {
+				t.Fatalf("%d pictures: eigenvalue %d is %g, by Jacobi %g", n, i, got[i], want2[i])
+			}
+		}
+	}
+	if got := eigenvalues([]float64{3}, 1); got[0] != 3 {
+		t.Errorf("the eigenvalue of 3 is %v", got)
+	}
+	if got := slices.Sorted(slices.Values(eigenvalues(make([]float64, 9), 3))); got[0] != 0 || got[2] != 0 {
+		t.Errorf("eigenvalues of zero: %v", got)
+	}
+}
+
 func TestFrechetDistance(t *testing.T) {
 	// Diagonal covariances commute: the sum of (m1-m2)^2 + (s1-s2)^2.
 	a := Moments{Mean: []float64{1, 0}, Cov: []float64{4, 0, 0, 9}}

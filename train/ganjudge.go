@@ -216,30 +216,3 @@ func warmGAN(path string) WarmStart {
 		return values, misfits, nil
 	}
 }
-
-// MeasureGAN measures n pictures of a generator's file as an evaluation of that training would.
-func MeasureGAN(ctx context.Context, path string, cfg GANConfig, n int) (map[string]float64, error) {
-	data, err := OpenPictures(cfg.Data, cfg.Model.Size, cfg.HeldOut)
-	if err != nil {
-		return nil, err
-	}
-	e, err := engine.New(engine.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	f, err := weights.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("train: measure: %w", err)
-	}
-	defer f.Close()
-	m, err := gan.Open(e, f, nil)
-	if err != nil {
-		return nil, fmt.Errorf("train: measure: %w", err)
-	}
-	if err := data.fits(m.Config()); err != nil {
-		return nil, err
-	}
-	cfg.Model, cfg.EvalSamples = m.Config(), n
-	return newGANGame(cfg, data).measure(ctx, e, m)
-}

@@ -25,7 +25,7 @@ import (
 )
 
 func (a *app) newGAN() *cobra.Command {
-	return group("gan", "Make pictures with a GAN, film its training, compare two kinds", a.newGANSample(), a.newGANFilm(), a.newGANCompare())
+	return group("gan", "Make pictures with a GAN, film its training, measure it, compare two kinds", a.newGANSample(), a.newGANFilm(), a.newGANMeasure(), a.newGANCompare())
 }
 
 // maxSamples are the pictures on the largest sheet.
