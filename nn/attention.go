@@ -15,14 +15,15 @@ func Attention(q, k, v *graph.Node, causal bool) *graph.Node {
 	t := k.Shape().Dimensions[1]
 	k.AssertDims(n, t, h, d)
 	v.AssertDims(n, t, h, d)
-	var mask *graph.Node
-	if causal {
-		if s != t {
-			panicf("causal attention of %d positions over %d", s, t)
-		}
-		mask = gx.CausalMask(q.Graph(), q.DType(), s)
+	if causal && s != t {
+		panicf("causal attention of %d positions over %d", s, t)
 	}
-	y := gx.Attention(q, k, v, mask)
+	var y *graph.Node
+	if causal {
+		y = gx.CausalAttention(q, k, v)
+	} else {
+		y = gx.Attention(q, k, v, nil)
+	}
 	y.AssertDims(n, s, h, d)
 	return y
 }

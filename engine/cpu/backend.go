@@ -145,6 +145,10 @@ func (b *Backend) Capabilities() compute.Capabilities {
 			c.Operations[op] = true
 		}
 	}
+	if b.plain {
+		delete(c.Operations, compute.OpTypeFusedScaledDotProductAttention)
+		delete(c.Operations, compute.OpTypeFusedScaledDotProductAttentionVJP)
+	}
 	for _, d := range supported {
 		c.DTypes[d] = true
 	}
@@ -157,7 +161,6 @@ var supported = []dtypes.DType{dtypes.Bool, dtypes.Int8, dtypes.Int16, dtypes.In
 // refusedOps are not offered, and why.
 var refusedOps = map[compute.OpType]string{
 	compute.OpTypeFusedSoftmax: decomposed, compute.OpTypeFusedLayerNorm: decomposed, compute.OpTypeFusedGelu: decomposed, compute.OpTypeFusedDense: decomposed,
-	compute.OpTypeFusedScaledDotProductAttention: decomposed, compute.OpTypeFusedScaledDotProductAttentionVJP: decomposed,
 	compute.OpTypeFusedAttentionQKVProjection: decomposed,
 
 	compute.OpTypeComplex: noComplex, compute.OpTypeConj: noComplex, compute.OpTypeFFT: noComplex,

@@ -118,7 +118,7 @@ func (f *Function) joinPads(x, y *ir.Node) *ir.Node {
 	}
 	s := y.In[0].Shape.Clone()
 	s.Dimensions[a] += x.In[0].Shape.Dimensions[a]
-	n := f.g.Add(compute.OpTypeConcatenate, s, ir.Axes{Axes: []int{a}}, parts...)
+	n := f.concatenate(s, a, parts)
 	pad := compute.PadAxis{Start: px.Start, End: py.End}
 	if pad == (compute.PadAxis{}) {
 		return n

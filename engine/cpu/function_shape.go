@@ -188,6 +188,13 @@ func (f *Function) Pad(v, fill compute.Value, axes ...compute.PadAxis) (compute.
 	return f.g.Add(compute.OpTypePad, s, ir.Pad{Axes: axes}, ns...), nil
 }
 
+func (f *Function) concatenate(s shapes.Shape, axis int, parts []*ir.Node) *ir.Node {
+	if whole := wholeOf(parts, axis); whole != nil {
+		return f.reshape(whole, s.Dimensions...)
+	}
+	return f.g.Add(compute.OpTypeConcatenate, s, ir.Axes{Axes: []int{axis}}, parts...)
+}
+
 // Concatenate records arrays one after the other along an axis.
 func (f *Function) Concatenate(axis int, vs ...compute.Value) (compute.Value, error) {
 	ns, err := f.nodes(vs...)
@@ -205,7 +212,7 @@ func (f *Function) Concatenate(axis int, vs ...compute.Value) (compute.Value, er
 	if len(ns) == 1 {
 		return ns[0], nil
 	}
-	return f.g.Add(compute.OpTypeConcatenate, s, ir.Axes{Axes: []int{axis}}, ns...), nil
+	return f.concatenate(s, axis, ns), nil
 }
 
 // Reverse records the reversal of axes.

@@ -95,6 +95,11 @@ func (p pattern) check(t *testing.T, tol float64) (fused, plain []array) {
 	return fused, plain
 }
 
+// firstWord is the name of a step.
+func firstWord(s string) string { return strings.Fields(s)[0] }
+
+const f32 = dtypes.Float32
+
 // same fails unless two arrays have the same bits.
 func same(t testing.TB, got, want array) {
 	t.Helper()

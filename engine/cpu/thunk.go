@@ -20,6 +20,8 @@ var makers map[compute.OpType]maker
 
 func init() {
 	makers = map[compute.OpType]maker{
+		ir.OpAttention:                    makeAttention,
+		ir.OpAttentionGrad:                makeAttentionGrad,
 		compute.OpTypeTranspose:           makeTranspose,
 		compute.OpTypeBroadcastInDim:      makeBroadcast,
 		compute.OpTypeSlice:               makeSlice,

@@ -80,3 +80,16 @@ type Blocks struct{ Count int }
 
 // Part is one result of an operation that has several: where its bytes begin in the operation's value.
 type Part struct{ Offset int }
+
+// Attention says what attends to what, and where the operands' rows are. Mask are the strides of the mask along batch,
+// heads, queries and keys.
+type Attention struct {
+	Batch, Queries, Keys, Heads, Width int
+	Q, K, V, Adjoint                   HeadRows
+	Mask                               [4]int
+	Scale                              float32
+	Causal                             bool // position i sees 0..i only
+}
+
+// HeadRows says where the rows [width] of the tokens of the heads of a batch begin, in elements.
+type HeadRows struct{ Offset, Batch, Token, Head int }

@@ -27,6 +27,11 @@ const (
 	OpSpread
 	// OpPart is one result of an operation that has several: a copy of a part of its value.
 	OpPart
+	// OpAttention is attention of all heads, [b,s,h,d]: In is what queries, keys and values are read from, and perhaps a mask.
+	OpAttention
+	// OpAttentionGrad is its gradient: In has the adjoint after the values. The result is [b,s,3,h,d] for as many queries as
+	// keys, else [b,s+2t,h,d]: the gradients for queries, keys and values.
+	OpAttentionGrad
 )
 
 // Node is one operation and its result. It belongs to one Graph; only passes change it.
@@ -53,6 +58,10 @@ func (n *Node) Name() string {
 		return "RNGState"
 	case OpRNGBits:
 		return "RNGBits"
+	case OpAttention:
+		return "Attention"
+	case OpAttentionGrad:
+		return "AttentionGrad"
 	case OpSample:
 		return "Sample"
 	case OpSpread:
