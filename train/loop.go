@@ -178,15 +178,24 @@ func (r *run) steps(ctx context.Context) (Result, error) {
 	c := r.Config
 	r.sink.Emit(event.Event{Kind: event.Started, Step: r.state.step, Steps: c.Steps, Text: map[string]string{"recipe": r.Recipe.Name()},
 		Values: map[string]float64{"variables": float64(len(r.state.flat.value))}})
-	ahead := prefetch(ctx, r.Recipe, r.state.step, c.Steps, c.MicroBatches, 2*c.MicroBatches)
-	defer ahead.close()
+	ahead := r.prefetch(ctx)
+	defer func() { ahead.close() }()
 	r.window.restart(r.now())
 	saved := -1
 	for r.state.step < c.Steps {
 		if ctx.Err() != nil || r.late() {
 			return r.stop(ctx, saved)
 		}
-		if err := r.step(ctx, ahead); err != nil {
+		err := r.step(ctx, ahead)
+		if errors.Is(err, ErrNotFinite) {
+			if err = r.rollBack(err); err == nil {
+				saved = r.state.step
+				ahead.close()
+				ahead = r.prefetch(ctx)
+				continue
+			}
+		}
+		if err != nil {
 			if ctx.Err() != nil {
 				return r.stop(ctx, saved)
 			}
@@ -215,6 +224,42 @@ func (r *run) steps(ctx context.Context) (Result, error) {
 	r.sink.Emit(event.Event{Kind: event.Done, Step: c.Steps, Steps: c.Steps, Scores: ev.Scores, Seconds: r.now().Sub(r.began).Seconds()})
 	return r.result(ev.Scores), nil
 }
+
+// prefetch prepares the micro-batches from the step at hand on.
+func (r *run) prefetch(ctx context.Context) *batches {
+	c := r.Config
+	return prefetch(ctx, r.Recipe, r.state.step, c.Steps, c.MicroBatches, 2*c.MicroBatches)
+}
+
+// maxRollBacks bounds how often a training is set back: numbers that are not finite at rates that small come from elsewhere.
+const maxRollBacks = 4
+
+// rollBack sets a run whose numbers are no longer finite back to its last checkpoint and goes on from there at half the rates.
+// The checkpoint is saved again at once with the number of times that this has happened, so that a run that is killed and
+// resumed ends with the same bytes. Without a checkpoint, or after maxRollBacks, the error stays.
+func (r *run) rollBack(cause error) error {
+	at := r.state.step + 1
+	if !hasState(r.Dir) || r.state.rollBacks >= maxRollBacks {
+		return cause
+	}
+	if _, _, err := r.state.load(r.Dir); err != nil {
+		return errors.Join(cause, err)
+	}
+	r.state.rollBacks++
+	if err := r.state.save(r.Dir); err != nil {
+		return errors.Join(cause, err)
+	}
+	for _, w := range r.workers {
+		w.step = -1 // upload the weights again
+	}
+	r.window.restart(r.now())
+	r.sink.Emit(event.Event{Kind: event.Warning, Step: r.state.step, Steps: r.Config.Steps,
+		Message: fmt.Sprintf("numbers stopped being finite in step %d: back to the checkpoint of step %d, on at %s of the learning rates", at, r.state.step, fraction(r.state.rollBacks))})
+	return nil
+}
+
+// fraction is 1/2^n in words.
+func fraction(n int) string { return fmt.Sprintf("1/%d", 1<<n) }
 
 // stop saves a run that ends before its last step.
 func (r *run) stop(ctx context.Context, saved int) (Result, error) {
@@ -309,7 +354,9 @@ func (r *run) update(sum gradient) ([]float64, error) {
 		if limit := s.Optimiser.ClipNorm; limit > 0 && norms[i] > limit {
 			scale *= limit / norms[i]
 		}
-		s.flat.update(s.Optimiser, count, grads[i], scale)
+		o := s.Optimiser
+		o.LR /= float64(int(1) << r.state.rollBacks)
+		s.flat.update(o, count, grads[i], scale)
 	}
 	return norms, nil
 }

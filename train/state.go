@@ -31,6 +31,7 @@ const (
 	emaPrefix    = "ema."
 	memoryPrefix = "memory."
 	stepName     = "step"
+	backName     = "roll_backs" // absent when there were none
 )
 
 var (
@@ -47,6 +48,8 @@ type state struct {
 	step   int // finished steps
 	flat   *flat
 	memory Values // of a Stepper
+
+	rollBacks int // how often the run was set back because its numbers were not finite; each halves the rates
 }
 
 // parts are the arrays of a checkpoint that every variable has.
@@ -73,6 +76,9 @@ func (s *state) write(w io.Writer) error {
 		outs = append(outs, weights.Out{Name: memoryPrefix + name, DType: weights.F32, Shape: []int{len(data)}, Floats: data})
 	}
 	outs = append(outs, weights.Out{Name: stepName, DType: weights.I64, Shape: []int{1}, Ints: []int64{int64(s.step)}})
+	if s.rollBacks > 0 {
+		outs = append(outs, weights.Out{Name: backName, DType: weights.I64, Shape: []int{1}, Ints: []int64{int64(s.rollBacks)}})
+	}
 	return weights.WriteSafetensors(w, map[string]string{"format": "smalti training state"}, outs)
 }
 
@@ -129,13 +135,17 @@ func (s *state) read(path string) error {
 		}
 	}
 	step, _ := l.TakeInt64(stepName, 1)
+	back := []int64{0}
+	if l.Has(backName) {
+		back, _ = l.TakeInt64(backName, 1)
+	}
 	if err := l.Done(); err != nil {
 		return fmt.Errorf("%s does not belong to this training: %w", path, err)
 	}
-	if step[0] < 0 {
-		return fmt.Errorf("%s: step %d", path, step[0])
+	if step[0] < 0 || back[0] < 0 || back[0] > maxRollBacks {
+		return fmt.Errorf("%s: step %d, set back %d times", path, step[0], back[0])
 	}
-	s.step = int(step[0])
+	s.step, s.rollBacks = int(step[0]), int(back[0])
 	return nil
 }
 
