@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -21,9 +22,37 @@ const (
 
 const codebookName = "quantize.embedding.weight"
 
-// Start begins the codebook with the outputs of the drawn encoder.
+// Start makes the drawn network one that pictures pass through, and begins the codebook with what its encoder puts out.
 func (r *vqganRecipe) Start(ctx context.Context, e *engine.Engine, values Values) error {
+	openTrunk(values)
 	return r.cluster(ctx, e, values)
+}
+
+// openTrunk scales drawn weights so that a new autoencoder begins as nearly linear: the last convolution of each residual
+// block adds next to nothing (Zhang et al. 2019, arXiv:1901.09321), and those of the trunk keep the variance of what they get
+// instead of a third of it. Otherwise what is the same for every picture grows on the way and covers what is not, and a
+// network as drawn spends its first hundreds of steps on that.
+func openTrunk(values Values) {
+	for name, w := range values {
+		scale := float32(1)
+		switch {
+		case !isTrunk(name):
+		case strings.HasSuffix(name, ".conv2.weight"), strings.HasSuffix(name, ".proj_out.weight"):
+			scale = .02
+		case !strings.HasSuffix(name, ".conv1.weight"):
+			scale = float32(math.Sqrt(3))
+		}
+		for i := range w {
+			w[i] *= scale
+		}
+	}
+}
+
+// isTrunk reports whether a variable is a kernel of the autoencoder outside of attention's inner products.
+func isTrunk(name string) bool {
+	ours := strings.HasPrefix(name, "encoder.") || strings.HasPrefix(name, "decoder.") || strings.HasPrefix(name, "quant_conv.") || strings.HasPrefix(name, "post_quant_conv.")
+	inner := strings.Contains(name, "norm") || strings.HasSuffix(name, ".q.weight") || strings.HasSuffix(name, ".k.weight") || strings.HasSuffix(name, ".v.weight")
+	return ours && !inner && strings.HasSuffix(name, ".weight")
 }
 
 // Restart begins the codebook with the outputs of an encoder that has learnt without one.

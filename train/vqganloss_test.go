@@ -273,6 +273,22 @@ func tensorsIn(t *testing.T, path string) map[string][]float32 {
 	return out
 }
 
+func TestOpenTrunk(t *testing.T) {
+	values := Values{}
+	scale := map[string]float64{"encoder.conv_in.weight": math.Sqrt(3), "decoder.up.1.upsample.conv.weight": math.Sqrt(3), "post_quant_conv.weight": math.Sqrt(3),
+		"decoder.up.0.block.0.nin_shortcut.weight": math.Sqrt(3), "encoder.mid.block_1.conv2.weight": .02, "encoder.mid.block_1.conv1.weight": 1,
+		"encoder.norm_out.weight": 1, "encoder.conv_in.bias": 1, "decoder.mid.attn_1.q.weight": 1, codebookName: 1, "discriminator.main.0.weight": 1}
+	for name := range scale {
+		values[name] = []float32{2}
+	}
+	openTrunk(values)
+	for name, want := range scale {
+		if got := float64(values[name][0]); math.Abs(got-2*want) > 1e-6 {
+			t.Errorf("%s: scaled by %g, want %g", name, got/2, want)
+		}
+	}
+}
+
 func TestAveragedCodebookByHand(t *testing.T) {
 	c := toyVQGAN()
 	c.Model.NEmbed, c.Model.EmbedDim, c.Model.L2 = 2, 2, false
