@@ -159,6 +159,12 @@ type lineIO struct {
 	second bool
 	line   int
 	masked bool
+	kept   int // columns of what the first pass gives that stay in registers instead of in scratch
+}
+
+// register is where value k of column line is kept, if it is.
+func (io *lineIO) register(p *program, k, line int) (string, bool) {
+	return p.v(p.regs - 1 - line*io.t.out - k), line < io.kept
 }
 
 func (io *lineIO) load(p *program, k int, _ kind, r int) {
@@ -166,6 +172,10 @@ func (io *lineIO) load(p *program, k int, _ kind, r int) {
 	case io.second && k == io.t.in:
 		io.move(p, "(R12)", r, true)
 	case io.second:
+		if m, ok := io.register(p, io.line, k); ok {
+			p.i("VMOVAPS %s, %s", m, p.v(r))
+			return
+		}
 		p.i("VMOVUPS %d(R8), %s", (io.line*io.t.in+k)*p.isa.bytes(), p.v(r))
 	default:
 		p.i("MOVQ %d(R9), R11", 8*(k*io.t.in+io.line))
@@ -175,6 +185,10 @@ func (io *lineIO) load(p *program, k int, _ kind, r int) {
 
 func (io *lineIO) store(p *program, k int, _ kind, r int) {
 	if !io.second {
+		if m, ok := io.register(p, k, io.line); ok {
+			p.i("VMOVAPS %s, %s", p.v(r), m)
+			return
+		}
 		p.i("VMOVUPS %s, %d(R8)", p.v(r), (k*io.t.in+io.line)*p.isa.bytes())
 		return
 	}
@@ -218,17 +232,17 @@ func (x *transform2D) emit(t *vecText) {
 	for i, r := range transformRegs {
 		t.i("MOVQ %d(AX), %s", 8*i, r)
 	}
-	// One register assignment serves both passes: constants stay where they are.
-	first := x.attach(t, x.program(false))
-	second := x.attach(t, x.program(true))
+	kept := x.kept(t.isa)
+	first := x.attach(t, x.program(false), kept)
+	second := x.attach(t, x.program(true), kept)
 	both := func(masked bool) {
 		first.setup()
 		for j := range x.in {
-			first.body(&lineIO{x, false, j, masked})
+			first.body(&lineIO{x, false, j, masked, kept})
 		}
 		second.setup()
 		for i := range x.out {
-			second.body(&lineIO{x, true, i, masked})
+			second.body(&lineIO{x, true, i, masked, kept})
 		}
 	}
 	t.i("SUBQ $%d, CX", t.lanes)
@@ -250,8 +264,19 @@ func (x *transform2D) emit(t *vecText) {
 	t.i("RET\n")
 }
 
-func (x *transform2D) attach(t *vecText, b *builder) *program {
-	return t.attach(plan(t.isa, b, t.pool(0), nil, nil), &kernel{})
+// kept is how many columns fit into registers beside the programs. A store of a whole vector takes two cycles, which is
+// as long as the arithmetic on it.
+func (x *transform2D) kept(a *isa) int {
+	const programs = 10 // registers for a pass and its constants
+	if !a.kmask {
+		return 0
+	}
+	return min(x.in, (a.regs-programs)/x.out)
+}
+
+func (x *transform2D) attach(t *vecText, b *builder, kept int) *program {
+	pool := t.pool(0)
+	return t.attach(plan(t.isa, b, pool[:len(pool)-kept*x.out], nil, nil), &kernel{})
 }
 
 // goLine writes the one-dimensional program as a Go function.
