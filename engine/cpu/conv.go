@@ -87,7 +87,7 @@ func makeConv(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 	if p := newPoly(c.b.set, v); p != nil {
 		return p.thunk(dst, x, w, c.bias(n)), v.flops(), nil
 	}
-	if p := newPlain(c.b.set, v); p != nil {
+	if p := newPlain(c.b.set, v); p != nil && !v.onePixel() {
 		return p.thunk(dst, x, w, c.bias(n)), v.flops(), nil
 	}
 	return withBias(newForward(c.b.set, v).thunk(dst, x, w), dst, c.bias(n)), v.flops(), nil
@@ -165,8 +165,12 @@ func (v *conv) source(axis, i, p, size int) (int, bool) {
 }
 
 // phases splits a convolution with input dilation (a transposed one) into ordinary ones, one for each remainder of the
-// output's coordinates: each sees only those taps that meet elements of x, so no zeros are multiplied.
+// output's coordinates: each sees only those taps that meet elements of x, so no zeros are multiplied. Pictures of one pixel are
+// split into single outputs.
 func (v *conv) phases() []*conv {
+	if v.onePixel() {
+		return v.outputs()
+	}
 	if v.inDilate == [2]int{1, 1} || v.stride != [2]int{1, 1} || v.dilate != [2]int{1, 1} {
 		return []*conv{v}
 	}
@@ -182,6 +186,36 @@ func (v *conv) phases() []*conv {
 			if s.oh > 0 && s.ow > 0 {
 				out = append(out, &s)
 			}
+		}
+	}
+	return out
+}
+
+// onePixel reports whether each output sees at most one of several taps because pictures have one pixel.
+func (v *conv) onePixel() bool { return v.h*v.w == 1 && v.kh*v.kw > 1 }
+
+// outputs splits a convolution over pictures of one pixel into one for each output, which has the one tap that meets the
+// pixel, or none, and the pictures as its columns.
+func (v *conv) outputs() (out []*conv) {
+	tap := func(axis, i, taps int) (int, bool) {
+		at := v.pad[axis] - i*v.stride[axis]
+		return at / v.dilate[axis], at >= 0 && at%v.dilate[axis] == 0 && at/v.dilate[axis] < taps
+	}
+	one := [2]int{1, 1}
+	for i := range v.oh {
+		for j := range v.ow {
+			s := *v
+			s.b, s.w, s.oh, s.ow = 1, v.b, 1, v.b
+			s.stride, s.dilate, s.inDilate, s.pad = one, one, one, [2]int{}
+			s.x.w, s.y.w = v.x.b, v.y.b
+			s.y.start += i*v.y.h + j*v.y.w
+			p, meetsP := tap(0, i, v.kh)
+			q, meetsQ := tap(1, j, v.kw)
+			if s.kh, s.kw = 1, 1; !meetsP || !meetsQ {
+				s.kh = 0
+			}
+			s.k.start += p*v.k.h + q*v.k.w
+			out = append(out, &s)
 		}
 	}
 	return out

@@ -265,6 +265,21 @@ func TestConvExchanged(t *testing.T) {
 	}
 }
 
+// TestConvOnePixel checks pictures of one pixel, of which each output sees one tap or none.
+func TestConvOnePixel(t *testing.T) {
+	b := newBackend(t, 2)
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		groups := 1 + r.IntN(2)
+		c := convCase{axes: convForms["F"], x: []int{1 + r.IntN(9), 1, 1, groups * (1 + r.IntN(30))}, groups: groups, strides: []int{1 + r.IntN(2), 1},
+			inDilate: []int{1, 1 + r.IntN(2)}, dilate: []int{1 + r.IntN(2), 1}, pads: [][2]int{{r.IntN(6), r.IntN(6)}, {r.IntN(6), r.IntN(6)}}}
+		c.w = []int{1 + r.IntN(4), 1 + r.IntN(4), c.x[3] / groups, groups * (1 + r.IntN(40))}
+		if c.outSize(0) > 0 && c.outSize(1) > 0 {
+			c.check(t, b, r)
+		}
+	}
+}
+
 // TestConvReversed checks that a reversed kernel is read backwards.
 func TestConvReversed(t *testing.T) {
 	b := newBackend(t, 2)
