@@ -13,6 +13,7 @@ import (
 	"github.com/smalti/smalti/clip"
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/gan"
+	"github.com/smalti/smalti/prior"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/store"
 	"github.com/smalti/smalti/vqgan"
@@ -163,6 +164,9 @@ func (r *Runner) Identify(f *weights.File) (kind string, config json.RawMessage,
 	case has("visual.") || has("vision_model."):
 		kind = store.KindCLIP
 		cfg, err = clip.Check(r.engine, f, nil)
+	case has("transformer.tok_emb."): // a checkpoint of taming's has the VQGAN beside it
+		kind = store.KindPrior
+		cfg, _, err = prior.Read(r.engine, f, nil)
 	case has("quantize."):
 		kind = store.KindVQGAN
 		cfg, err = vqgan.Check(r.engine, f, nil)
@@ -183,12 +187,12 @@ func (r *Runner) Identify(f *weights.File) (kind string, config json.RawMessage,
 type UnknownModelError struct{ Tensors int }
 
 func (e *UnknownModelError) Error() string {
-	return fmt.Sprintf("the file holds %d tensors, but neither a CLIP nor a VQGAN nor a generator", e.Tensors)
+	return fmt.Sprintf("the file holds %d tensors, but neither a CLIP nor a VQGAN nor a prior nor a generator", e.Tensors)
 }
 
 // Hint says what to try.
 func (e *UnknownModelError) Hint() string {
-	return "smalti imports OpenAI and Hugging Face CLIP models, taming or diffusers VQGANs, and the generators of smalti train gan and of PyTorch's DCGAN example"
+	return "smalti imports OpenAI and Hugging Face CLIP models, taming or diffusers VQGANs, priors of smalti train prior and of taming, and the generators of smalti train gan and of PyTorch's DCGAN example"
 }
 
 // ImportRequest says what to import.

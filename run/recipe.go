@@ -53,18 +53,27 @@ func recipeChunks(j *spec.Job, pic paint.Picture, rows int) ([]pixel.Chunk, erro
 		return nil, fmt.Errorf("run: write the recipe: %w", err)
 	}
 	chunks := []pixel.Chunk{recipe, words}
-	index := make([]uint16, len(pic.Codes))
-	for i, c := range pic.Codes {
+	chunk, ok, err := codesChunk(pic.Codes, rows)
+	if err != nil || !ok {
+		return chunks, err
+	}
+	return append(chunks, chunk), nil
+}
+
+// codesChunk carries codes inside a picture; ok is false for a codebook too large for the chunk: such a picture goes without.
+func codesChunk(codes []int32, rows int) (chunk pixel.Chunk, ok bool, err error) {
+	index := make([]uint16, len(codes))
+	for i, c := range codes {
 		if c < 0 || c > 0xffff {
-			return chunks, nil // a codebook too large for the chunk: the picture goes without
+			return chunk, false, nil
 		}
 		index[i] = uint16(c)
 	}
-	codes, err := pixel.EncodeCodes(pixel.Codes{Rows: rows, Cols: len(index) / rows, Index: index})
+	chunk, err = pixel.EncodeCodes(pixel.Codes{Rows: rows, Cols: len(index) / rows, Index: index})
 	if err != nil {
-		return nil, fmt.Errorf("run: write the codes: %w", err)
+		return chunk, false, fmt.Errorf("run: write the codes: %w", err)
 	}
-	return append(chunks, codes), nil
+	return chunk, true, nil
 }
 
 // parameters is the form that viewers of other programs' pictures understand.
@@ -154,6 +163,14 @@ func (r *Runner) Rerun(ctx context.Context, png string, req Painting, sink event
 	kind, text, _, err := ReadAnyRecipe(png)
 	if err != nil {
 		return Result{}, err
+	}
+	if kind == spec.KindSample {
+		d, err := spec.DecodeSample(text)
+		if err != nil {
+			return Result{}, err
+		}
+		_, err = r.Sample(ctx, Sampling{Sample: *d, Outs: []string{req.Out}, Inputs: req.Inputs, near: filepath.Dir(png)}, sink)
+		return Result{Out: req.Out}, err
 	}
 	if kind == spec.KindLab {
 		l, err := spec.DecodeLab(text)

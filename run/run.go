@@ -16,6 +16,7 @@ import (
 	"github.com/smalti/smalti/clip"
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gan"
+	"github.com/smalti/smalti/prior"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/store"
 	"github.com/smalti/smalti/vqgan"
@@ -42,6 +43,7 @@ type Runner struct {
 	clips  map[string]*clip.Model  // by sha256
 	vqgans map[string]*vqgan.Model // by sha256
 	gans   map[string]*gan.Model   // by sha256
+	priors map[string]*prior.Model // by sha256
 	mixed  *Runner                 // with bfloat16 products; nil before a job asks for them, see at
 }
 
@@ -54,7 +56,7 @@ func newRunner(o Options, precision string) (*Runner, error) {
 		return nil, fmt.Errorf("run: %w", err)
 	}
 	return &Runner{engine: e, options: o, store: o.Store, now: o.Now, version: o.Version,
-		clips: map[string]*clip.Model{}, vqgans: map[string]*vqgan.Model{}, gans: map[string]*gan.Model{}}, nil
+		clips: map[string]*clip.Model{}, vqgans: map[string]*vqgan.Model{}, gans: map[string]*gan.Model{}, priors: map[string]*prior.Model{}}, nil
 }
 
 // at returns the Runner whose engine and models compute with a precision: r itself for float32. It refuses a precision

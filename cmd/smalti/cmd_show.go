@@ -61,6 +61,12 @@ func recipeRows(kind string, recipe []byte) ([][2]string, error) {
 			return nil, err
 		}
 		return describeLab(l), nil
+	case spec.KindSample:
+		s, err := spec.DecodeSample(recipe)
+		if err != nil {
+			return nil, err
+		}
+		return describeSample(s), nil
 	case spec.KindPaint:
 		j, err := spec.Decode(recipe)
 		if err != nil {
@@ -69,6 +75,26 @@ func recipeRows(kind string, recipe []byte) ([][2]string, error) {
 		return describe(j), nil
 	}
 	return nil, fmt.Errorf("recipes of kind %q are not known to this version", kind)
+}
+
+func describeSample(s *spec.Sample) [][2]string {
+	rows := [][2]string{{"sample", s.Prompt}}
+	add := func(name, format string, args ...any) {
+		rows = append(rows, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	if s.Class != nil {
+		add("class", "%d", *s.Class)
+	}
+	add("size", "%dx%d", s.Width, s.Height)
+	add("seed", "%d, picture %d", s.Seed, s.Number)
+	add("choice", "temperature %g, top-k %d, top-p %g, guidance %g", s.Temperature, s.TopK, s.TopP, s.Guidance)
+	if s.Complete != "" {
+		add("complete", "picture %s, its upper %d rows", s.Complete[:min(12, len(s.Complete))], s.Keep)
+	}
+	add("prior", "%s", modelLine(s.Prior))
+	add("vqgan", "%s", modelLine(s.VQGAN))
+	add("build", "smalti %s, backend %s, CPU class %s", s.Build.Smalti, s.Build.Backend, s.Build.CPU)
+	return rows
 }
 
 func describeLab(l *spec.Lab) [][2]string {
