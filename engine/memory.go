@@ -20,3 +20,12 @@ func (p *Program) Memory(in, late []shapes.Shape) (Memory, error) {
 	}
 	return c.g.Executable().(*cpu.Executable).Memory(), nil
 }
+
+// Units compiles the program as Memory does and counts what its runs do, by name.
+func (p *Program) Units(in, late []shapes.Shape) (map[string]int, error) {
+	c, err := p.compile(in, late)
+	if err != nil {
+		return nil, fmt.Errorf("engine: compile %s: %w", p.name, err)
+	}
+	return c.g.Executable().(*cpu.Executable).Units(), nil
+}

@@ -16,10 +16,14 @@ import (
 // A cluster of elementwise operations is compiled to a program: instructions over registers that hold one tile of
 // elements. Running it tile by tile keeps everything but the operands and results in the first-level cache.
 //
-// All values of a cluster have the same number of elements, in the same order. Operands may be smaller; leaf.go says how.
+// All values of a cluster have the same number of elements, in the same order, but in row clusters (cluster_rows.go). Operands
+// may be smaller; leaf.go says how.
 
 // tileLength is the usual number of elements of a tile: 4 KiB of float32.
 const tileLength = 1024
+
+// rowsLength is that of row clusters, which have more to do for each tile: a call for each number of a row.
+const rowsLength = 3072
 
 // code is the kind of an instruction.
 type code uint8
@@ -28,7 +32,7 @@ const (
 	cUnary         code = iota // dst = op a
 	cBinary                    // dst = a op b
 	cBinaryScalar              // dst = a op scalar b, or scalar b op a
-	cBinaryRows                // the same, with a scalar for each row: b is a leaf
+	cBinaryRows                // the same, with b a number for each row of a
 	cCompare                   // bool dst = a op b
 	cCompareScalar             // bool dst = a op scalar b
 	cSelect                    // dst = bool a ? b : c
@@ -36,6 +40,8 @@ const (
 	cOr
 	cXor
 	cNot
+	cSpread // dst = a, a number for each row, in every element of the row
+	cReduce // dst = for each row of a the sum (op Add), the largest or the smallest
 )
 
 // instr is an instruction. Operands are indices into the float32 values, the bool values or the scalars of the program, as
@@ -51,12 +57,13 @@ type instr struct {
 // program is a compiled cluster.
 type program struct {
 	size   int
+	row    int // length of the rows of a row cluster, else 0
 	instrs []instr
 	leaves []*leaf
 
 	tiles tiling
 
-	floats, bools int // number of values of each type
+	floats, bools []int // the values of each type: how many elements of the tile one of theirs stands for
 	outs          []outValue
 	regs          []int // float values that are registers (scratch), by value: index of the register or -1
 	boolRegs      []int
@@ -84,12 +91,13 @@ var unaryOps = map[compute.OpType]kernel.Op{
 	compute.OpTypeExp: kernel.Exp, compute.OpTypeExpm1: kernel.Expm1, compute.OpTypeLog: kernel.Log, compute.OpTypeLog1p: kernel.Log1p,
 	compute.OpTypeTanh: kernel.Tanh, compute.OpTypeLogistic: kernel.Logistic, compute.OpTypeErf: kernel.Erf, compute.OpTypeSin: kernel.Sin,
 	compute.OpTypeCos: kernel.Cos, compute.OpTypeFloor: kernel.Floor, compute.OpTypeCeil: kernel.Ceil, compute.OpTypeRound: kernel.Round,
-	compute.OpTypeSign: kernel.Sign,
+	compute.OpTypeSign: kernel.Sign, ir.OpSwish: kernel.Swish, ir.OpQuickGELU: kernel.QuickGELU, ir.OpGELU: kernel.GELU,
 }
 
 var binaryOps = map[compute.OpType]kernel.Op{
 	compute.OpTypeAdd: kernel.Add, compute.OpTypeSub: kernel.Sub, compute.OpTypeMul: kernel.Mul, compute.OpTypeDiv: kernel.Div,
 	compute.OpTypeMax: kernel.Max, compute.OpTypeMin: kernel.Min, compute.OpTypePow: kernel.Pow,
+	ir.OpSwishGrad: kernel.SwishGrad, ir.OpQuickGELUGrad: kernel.QuickGELUGrad, ir.OpGELUGrad: kernel.GELUGrad,
 }
 
 var compareOps = map[compute.OpType]kernel.Op{
@@ -101,7 +109,7 @@ var compareOps = map[compute.OpType]kernel.Op{
 var swapped = map[kernel.Op]kernel.Op{kernel.Eq: kernel.Eq, kernel.Ne: kernel.Ne, kernel.Lt: kernel.Gt, kernel.Le: kernel.Ge,
 	kernel.Gt: kernel.Lt, kernel.Ge: kernel.Le}
 
-// operand is a value as an instruction sees it: a tile, a scalar, or a leaf with a scalar for each row of the tile.
+// operand is a value as an instruction sees it: a tile, a scalar, or a number for each row of the tile.
 type operand struct {
 	scalar, rows bool
 	index        int
@@ -118,13 +126,16 @@ type assembler struct {
 	consts  map[float32]int
 	splatOf map[int]int
 	spreads map[int]int
+	known   map[string]*ir.Node // see again
+	first   map[*ir.Node]*ir.Node
 }
 
 // newProgram compiles a cluster.
 func newProgram(c *compiler, u *pass.Unit) *program {
-	p := &program{size: u.Nodes[0].Size(), unit: u, aliases: map[*ir.Node][]int{}}
+	p := &program{size: rowsSize(u), row: u.Row, unit: u, aliases: map[*ir.Node][]int{}}
 	a := &assembler{program: p, c: c, inside: map[*ir.Node]bool{}, stored: map[*ir.Node]bool{},
-		value: map[*ir.Node]int{}, leafOf: map[string]operand{}, consts: map[float32]int{}, splatOf: map[int]int{}, spreads: map[int]int{}}
+		value: map[*ir.Node]int{}, leafOf: map[string]operand{}, consts: map[float32]int{}, splatOf: map[int]int{}, spreads: map[int]int{},
+		known: map[string]*ir.Node{}, first: map[*ir.Node]*ir.Node{}}
 	for _, n := range u.Nodes {
 		a.inside[n] = true
 	}
@@ -133,7 +144,9 @@ func newProgram(c *compiler, u *pass.Unit) *program {
 	}
 	a.tiling(u)
 	for _, n := range u.Nodes {
-		a.emit(n)
+		if !a.again(n) {
+			a.emit(n)
+		}
 	}
 	a.findAliases()
 	a.allocate()
@@ -143,8 +156,8 @@ func newProgram(c *compiler, u *pass.Unit) *program {
 // tiling collects the operands and decides on the tiles.
 func (a *assembler) tiling(u *pass.Unit) {
 	for _, n := range u.Nodes {
-		for _, in := range n.In {
-			v := pass.Leaf(in, n)
+		for i := range n.In {
+			v := pass.Operand(n, i)
 			if a.inside[v.Node] {
 				continue
 			}
@@ -153,53 +166,58 @@ func (a *assembler) tiling(u *pass.Unit) {
 				continue
 			}
 			l := newLeaf(v, a.c.slot(v.Node))
+			l.each = a.each(product(v.Dims))
 			a.leafOf[key] = operand{index: len(a.leaves)}
 			a.leaves = append(a.leaves, l)
 		}
 	}
-	a.tiles = chooseTiles(a.size, a.leaves)
+	a.tiles = chooseTiles(a.size, a.row, a.leaves)
 	for _, l := range a.leaves {
 		switch {
 		case l.mode == modeScalar:
 			l.value = a.scalars
 			a.scalars++
 		case l.mode == modeRows:
-			l.value = -1
+			l.value = a.newFloat(l.block)
 		case l.isBool:
-			l.value = a.newBool()
+			l.value = a.newBool(l.each)
 		default:
-			l.value = a.newFloat()
+			l.value = a.newFloat(l.each)
 		}
 	}
 }
 
 func leafKey(v pass.View) string { return fmt.Sprint(v.Node.ID, v.Dims, v.Strides) }
 
-func (a *assembler) newFloat() int {
-	a.floats++
-	return a.floats - 1
+// each is how many elements of a tile one element of a value with size elements stands for.
+func (a *assembler) each(size int) int {
+	if size == a.size {
+		return 1
+	}
+	return a.row
 }
 
-func (a *assembler) newBool() int {
-	a.bools++
-	return a.bools - 1
+func (a *assembler) newFloat(each int) int {
+	a.floats = append(a.floats, each)
+	return len(a.floats) - 1
+}
+
+func (a *assembler) newBool(each int) int {
+	a.bools = append(a.bools, each)
+	return len(a.bools) - 1
 }
 
 // get returns an operand of node n.
 func (a *assembler) get(n *ir.Node, i int) operand {
-	v := pass.Leaf(n.In[i], n)
+	v := pass.Operand(n, i)
 	if a.inside[v.Node] {
-		return operand{index: a.value[v.Node]}
+		return operand{index: a.value[v.Node], rows: v.Node.Size() != product(v.Dims)}
 	}
-	at := a.leafOf[leafKey(v)].index
-	l := a.leaves[at]
-	if l.mode == modeRows {
-		return operand{rows: true, index: at}
-	}
-	return operand{scalar: l.mode == modeScalar, index: l.value}
+	l := a.leaves[a.leafOf[leafKey(v)].index]
+	return operand{scalar: l.mode == modeScalar, rows: l.mode == modeRows, index: l.value}
 }
 
-// tile returns an operand as a tile: a scalar through a splat register, scalars of rows gathered.
+// tile returns an operand as a tile: a scalar through a splat register, numbers of rows spread out.
 func (a *assembler) tile(o operand) int {
 	if o.rows {
 		return a.spread(o.index)
@@ -210,22 +228,21 @@ func (a *assembler) tile(o operand) int {
 	if v, ok := a.splatOf[o.index]; ok {
 		return v
 	}
-	v := a.newFloat()
+	v := a.newFloat(1)
 	a.splatOf[o.index] = v
 	a.splats = append(a.splats, splat{v, o.index})
 	return v
 }
 
-// spread returns the tile in which each row holds its scalar of a leaf.
-func (a *assembler) spread(at int) int {
-	if v, ok := a.spreads[at]; ok {
+// spread returns the tile in which each row holds its number.
+func (a *assembler) spread(from int) int {
+	if v, ok := a.spreads[from]; ok {
 		return v
 	}
-	l := *a.leaves[at]
-	l.mode, l.value = modeGather, a.newFloat()
-	a.leaves = append(a.leaves, &l)
-	a.spreads[at] = l.value
-	return l.value
+	v := a.newFloat(1)
+	a.instrs = append(a.instrs, instr{code: cSpread, dst: v, a: from})
+	a.spreads[from] = v
+	return v
 }
 
 // constant returns the scalar of a number.
@@ -245,6 +262,8 @@ func (a *assembler) emit(n *ir.Node) {
 	isBool := n.Shape.DType == dtypes.Bool
 	var in instr
 	switch {
+	case n.Attr != nil && !pass.Elementwise(n):
+		in = instr{code: cReduce, op: foldOps[n.Op], a: a.tile(a.get(n, 0))}
 	case len(n.In) == 1 && unaryOps[n.Op] == 0 && n.Op != compute.OpTypeNeg:
 		in = a.special(n)
 	case len(n.In) == 1:
@@ -268,9 +287,9 @@ func (a *assembler) emit(n *ir.Node) {
 // finish gives the instruction its result and appends it.
 func (a *assembler) finish(n *ir.Node, in instr) {
 	if n.Shape.DType == dtypes.Bool {
-		in.dst = a.newBool()
+		in.dst = a.newBool(a.each(n.Size()))
 	} else {
-		in.dst = a.newFloat()
+		in.dst = a.newFloat(a.each(n.Size()))
 	}
 	a.value[n] = in.dst
 	a.instrs = append(a.instrs, in)
@@ -298,9 +317,9 @@ func (a *assembler) arithmetic(op kernel.Op, x, y operand) instr {
 		return instr{code: cBinaryScalar, op: op, a: a.tile(x), b: y.index}
 	case x.scalar:
 		return instr{code: cBinaryScalar, op: op, a: a.tile(y), b: x.index, reversed: true}
-	case y.rows && !x.rows:
-		return instr{code: cBinaryRows, op: op, a: x.index, b: y.index}
-	case x.rows && !y.rows:
+	case y.rows:
+		return instr{code: cBinaryRows, op: op, a: a.tile(x), b: y.index}
+	case x.rows:
 		return instr{code: cBinaryRows, op: op, a: y.index, b: x.index, reversed: true}
 	}
 	return instr{code: cBinary, op: op, a: a.tile(x), b: a.tile(y)}
@@ -320,9 +339,9 @@ func (a *assembler) compare(n *ir.Node) instr {
 // reads calls f with the float and bool values that an instruction reads.
 func (in *instr) reads(float, boolean func(v int)) {
 	switch in.code {
-	case cUnary, cBinaryScalar, cBinaryRows, cCompareScalar:
+	case cUnary, cBinaryScalar, cCompareScalar, cSpread, cReduce:
 		float(in.a)
-	case cBinary, cCompare:
+	case cBinary, cBinaryRows, cCompare:
 		float(in.a)
 		float(in.b)
 	case cSelect:
@@ -349,7 +368,7 @@ func (in *instr) writesBool() bool {
 // findAliases finds the operands whose memory a result may take over: read in full and in order, once only, and not
 // after the result is written.
 func (a *assembler) findAliases() {
-	lastRead := make([]int, a.floats)
+	lastRead := make([]int, len(a.floats))
 	for i := range a.instrs {
 		a.instrs[i].reads(func(v int) { lastRead[v] = i }, func(int) {})
 	}
@@ -363,7 +382,7 @@ func (a *assembler) findAliases() {
 		}
 		written := slices.IndexFunc(a.instrs, func(in instr) bool { return !in.writesBool() && in.dst == o.value })
 		for _, l := range a.leaves {
-			if l.mode == modeDirect && !l.isBool && l.full(a.size) && readers[l.slot] == 1 && lastRead[l.value] <= written {
+			if l.mode == modeDirect && !l.isBool && l.full(a.size/l.each) && readers[l.slot] == 1 && lastRead[l.value] <= written {
 				a.aliases[o.node] = append(a.aliases[o.node], l.slot)
 			}
 		}
@@ -383,17 +402,17 @@ func (a *assembler) allocate() {
 		}
 		return r
 	}
-	p.regs, p.boolRegs = fixed(p.floats), fixed(p.bools)
-	lastF, lastB := make([]int, p.floats), make([]int, p.bools)
+	p.regs, p.boolRegs = fixed(len(p.floats)), fixed(len(p.bools))
+	lastF, lastB := make([]int, len(p.floats)), make([]int, len(p.bools))
 	for i := range p.instrs {
 		p.instrs[i].reads(func(v int) { lastF[v] = i }, func(v int) { lastB[v] = i })
 	}
 	for _, l := range p.leaves {
 		switch {
-		case l.mode == modeScalar || l.mode == modeRows:
+		case l.mode == modeScalar:
 		case l.mode == modeDirect && l.isBool:
 			p.boolRegs[l.value] = -1
-		case l.mode == modeDirect:
+		case l.mode == modeDirect || l.mode == modeRows:
 			p.regs[l.value] = -1
 		case l.isBool:
 			p.boolRegs[l.value] = p.numBoolRegs
@@ -420,6 +439,9 @@ func (a *assembler) allocate() {
 	var freeF, freeB []int
 	for i := range p.instrs {
 		in := &p.instrs[i]
+		if in.code == cSpread || in.code == cBinaryRows { // the numbers of rows are read while the result is written
+			freeF = assign(freeF, &p.regs[in.dst], &p.numRegs)
+		}
 		in.reads(func(v int) { freeF = retire(freeF, p.regs[v], lastF[v], i) }, func(v int) { freeB = retire(freeB, p.boolRegs[v], lastB[v], i) })
 		if in.writesBool() {
 			freeB = assign(freeB, &p.boolRegs[in.dst], &p.numBoolRegs)
@@ -455,7 +477,7 @@ func assign(free []int, reg *int, num *int) []int {
 func (p *program) String() string {
 	names := make([]string, len(p.unit.Nodes))
 	for i, n := range p.unit.Nodes {
-		names[i] = n.Op.String()
+		names[i] = n.Name()
 	}
 	return fmt.Sprintf("%v %s (%d leaves, %d outs)", p.unit.Nodes[0].Shape, strings.Join(names, " "), len(p.leaves), len(p.outs))
 }

@@ -14,8 +14,7 @@ type tileState struct {
 	scalars []float32
 	regs    []float32
 	boolBuf []bool
-	rows    [][]float32 // by leaf, for those that have a number for each row
-	n       int         // length of the tile that the registers are cut to
+	n       int // length of the tile that the registers are cut to
 
 	mem     [][]float32 // by leaf
 	boolMem [][]bool
@@ -43,16 +42,16 @@ func (p *program) state() *tileState {
 	}
 	n := (p.tiles.length + 15) &^ 15
 	return &tileState{
-		floats: make([][]float32, p.floats), bools: make([][]bool, p.bools), scalars: make([]float32, p.scalars),
+		floats: make([][]float32, len(p.floats)), bools: make([][]bool, len(p.bools)), scalars: make([]float32, p.scalars),
 		regs: view[float32](allocate(4 * n * p.numRegs)), boolBuf: view[bool](allocate(n * p.numBoolRegs)),
-		rows: make([][]float32, len(p.leaves)), mem: make([][]float32, len(p.leaves)), boolMem: make([][]bool, len(p.leaves)),
+		mem: make([][]float32, len(p.leaves)), boolMem: make([][]bool, len(p.leaves)),
 		out: make([][]float32, len(p.outs)), outBool: make([][]bool, len(p.outs)),
 		laid: make([]int, len(p.leaves)), filled: make([]uint32, len(p.splats)), valid: make([]bool, len(p.splats)),
 	}
 }
 
 func (p *program) release(s *tileState) {
-	for _, x := range [][][]float32{s.floats, s.rows, s.mem, s.out} {
+	for _, x := range [][][]float32{s.floats, s.mem, s.out} {
 		clear(x)
 	}
 	for _, x := range [][][]bool{s.bools, s.boolMem, s.outBool} {
@@ -71,7 +70,11 @@ func (p *program) thunk(c *compiler) thunk {
 	}
 	cost := 1 + len(p.instrs)
 	grain := max(1, (32<<10)/(p.tiles.length*cost/4+1))
-	return thunk{name: "Cluster", unit: "Cluster " + p.String(), work: float64(p.size * len(p.instrs)), run: func(f *frame) {
+	name := "Cluster"
+	if p.row > 0 {
+		name = "Rows"
+	}
+	return thunk{name: name, unit: name + " " + p.String(), work: float64(p.size * len(p.instrs)), run: func(f *frame) {
 		f.b.pool.Run(p.tiles.count, grain, func(lo, hi int) {
 			s := p.state()
 			p.begin(s, f, outs)
@@ -119,27 +122,31 @@ func (p *program) bind(s *tileState, t int) {
 		s.n = n
 		for v, r := range p.regs {
 			if r >= 0 {
-				s.floats[v] = s.regs[r*width:][:n]
+				s.floats[v] = s.regs[r*width:][:n/p.floats[v]]
 			}
 		}
 		for v, r := range p.boolRegs {
 			if r >= 0 {
-				s.bools[v] = s.boolBuf[r*width:][:n]
+				s.bools[v] = s.boolBuf[r*width:][:n/p.bools[v]]
 			}
 		}
 	}
 	for i, l := range p.leaves {
+		if l.slot < 0 {
+			continue
+		}
+		off, n, length := off/l.each, n/l.each, p.tiles.length/l.each
 		switch {
 		case l.mode == modeScalar:
 			if l.outer > 0 {
 				s.scalars[l.value] = s.mem[i][l.base(off/l.block)]
 			}
 		case l.mode == modeRows:
-			s.rows[i] = s.mem[i][off/l.block:][:n/l.block]
+			s.floats[l.value] = s.mem[i][off/l.block:][:n/l.block]
 		case l.isBool:
-			s.bools[l.value] = bindLeaf(l, s.bools[l.value], s.boolMem[i], off, n, &s.laid[i], s.boolBuf, p.boolRegs[l.value]*width, p.tiles.length)
+			s.bools[l.value] = bindLeaf(l, s.bools[l.value], s.boolMem[i], off, n, &s.laid[i], s.boolBuf, p.boolRegs[l.value]*width, length)
 		default:
-			s.floats[l.value] = bindLeaf(l, s.floats[l.value], s.mem[i], off, n, &s.laid[i], s.regs, p.regs[l.value]*width, p.tiles.length)
+			s.floats[l.value] = bindLeaf(l, s.floats[l.value], s.mem[i], off, n, &s.laid[i], s.regs, p.regs[l.value]*width, length)
 		}
 	}
 	for i, x := range p.splats {
@@ -154,9 +161,11 @@ func (p *program) bind(s *tileState, t int) {
 	}
 	for i, o := range p.outs {
 		if o.isBool {
-			s.bools[o.value] = s.outBool[i][off : off+n]
+			each := p.bools[o.value]
+			s.bools[o.value] = s.outBool[i][off/each : (off+n)/each]
 		} else {
-			s.floats[o.value] = s.out[i][off : off+n]
+			each := p.floats[o.value]
+			s.floats[o.value] = s.out[i][off/each : (off+n)/each]
 		}
 	}
 }
@@ -193,11 +202,15 @@ func (p *program) run(k *kernel.Set, s *tileState) {
 		case cBinaryScalar:
 			k.BinaryScalar(in.op, s.floats[in.dst], s.floats[in.a], s.scalars[in.b], in.reversed)
 		case cBinaryRows:
-			width := p.leaves[in.b].block
+			width := p.floats[in.b]
 			dst, x := s.floats[in.dst], s.floats[in.a]
-			for r, y := range s.rows[in.b] {
+			for r, y := range s.floats[in.b] {
 				k.BinaryScalar(in.op, dst[r*width:(r+1)*width], x[r*width:(r+1)*width], y, in.reversed)
 			}
+		case cSpread:
+			spread(s.floats[in.dst], s.floats[in.a], p.floats[in.a], 0)
+		case cReduce:
+			foldEach(k, in.op, s.floats[in.dst], s.floats[in.a], p.row)
 		case cCompare:
 			k.Compare(in.op, s.bools[in.dst], s.floats[in.a], s.floats[in.b])
 		case cCompareScalar:

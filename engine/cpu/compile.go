@@ -27,6 +27,7 @@ type compiler struct {
 func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 	if !b.plain {
 		pass.Samples(g)
+		pass.Activations(g)
 	}
 	pass.Biases(g)
 	g = pass.LessKept(g, lateParams(g), b.recompute)
@@ -35,6 +36,9 @@ func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 		c.at[i] = -1
 	}
 	c.units = pass.Partition(g, lateParams(g)...)
+	if !b.plain {
+		c.units = pass.FuseRows(g, c.units)
+	}
 	c.e.late = len(c.units)
 	if i := slices.IndexFunc(c.units, func(u *pass.Unit) bool { return u.Late }); i >= 0 {
 		c.e.late = i

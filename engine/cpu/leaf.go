@@ -30,6 +30,7 @@ type leaf struct {
 	slot   int     // -1: number
 	number float32 // a scalar that is part of the program
 	value  int     // index among the floats, bools or scalars of the program
+	each   int     // elements of the tile for one that is read: 1, or the length of a row for what is read by numbers of rows
 
 	dims, strides []int // joined
 	outer         int   // number of axes that base runs over
@@ -39,7 +40,7 @@ type leaf struct {
 
 func newLeaf(v pass.View, slot int) *leaf {
 	n := newNest(v.Dims, v.Strides)
-	l := &leaf{slot: slot, isBool: v.Node.Shape.DType == dtypes.Bool, dims: n.dims, strides: n.strides[0]}
+	l := &leaf{slot: slot, each: 1, isBool: v.Node.Shape.DType == dtypes.Bool, dims: n.dims, strides: n.strides[0]}
 	k := len(l.dims) - 1
 	l.period, l.outer = 1, k+1
 	switch l.strides[k] {
@@ -97,35 +98,39 @@ func (t *tiling) tile(i int) (off, n int) {
 // shortBlock is the length below which a block is not worth a tile of its own: the operand is spread out instead.
 const shortBlock = 256
 
-// chooseTiles decides on the tiles and how each operand is seen from them. It depends on the shapes only.
-func chooseTiles(size int, leaves []*leaf) tiling {
-	segment := size
+// chooseTiles decides on the tiles and how each operand is seen from them. It depends on the shapes only. The tiles of a row
+// cluster (row > 0) are whole rows.
+func chooseTiles(size, row int, leaves []*leaf) tiling {
+	segment, unit := size, max(1, row) // tiles begin at multiples of unit
 	for _, l := range leaves {
 		if !l.regular {
 			continue
 		}
-		for _, edge := range []int{l.block, l.period} {
-			if edge < segment && edge >= shortBlock && (edge == l.block || edge > tileLength) && segment%edge == 0 {
+		for _, edge := range []int{l.block * l.each, l.period * l.each} {
+			if edge < segment && edge >= shortBlock && (edge == l.block*l.each || edge > tileLength) && segment%edge == 0 && edge%unit == 0 {
 				segment = edge
 			}
 		}
 	}
-	unit := 1 // tiles begin at multiples of it
 	for _, l := range leaves {
-		if l.regular && l.period > 1 && l.period < segment && l.block%segment == 0 && l.period <= tileLength && segment%l.period == 0 {
+		if row == 0 && l.regular && l.period > 1 && l.period < segment && l.block%segment == 0 && l.period <= tileLength && segment%l.period == 0 {
 			if l.period%unit == 0 {
 				unit = l.period
 			}
 		}
 	}
 	for _, l := range leaves { // rows of a tile that have a number each are whole
-		if l.hasRows() && l.block < segment && segment%l.block == 0 && l.block%unit == 0 && l.block <= tileLength {
+		if row == 0 && l.hasRows() && l.block < segment && segment%l.block == 0 && l.block%unit == 0 && l.block <= tileLength {
 			unit = l.block
 		}
 	}
-	length := min(segment, tileLength/unit*unit)
+	most := tileLength
+	if row > 0 {
+		most = rowsLength
+	}
+	length := min(segment, max(1, most/unit)*unit)
 	for _, l := range leaves {
-		l.choose(segment, unit, length)
+		l.choose(segment/l.each, unit/l.each, length/l.each)
 	}
 	per := (segment + length - 1) / length
 	return tiling{segment: segment, length: length, perSegment: per, count: size / segment * per}

@@ -18,6 +18,15 @@ type Memory struct {
 // Memory describes the plan. It is for people and tests: nothing decides by it.
 func (e *Executable) Memory() Memory { return e.memory }
 
+// Units counts what a run does: clusters, row clusters, and operations on their own by name. It is for people and tests.
+func (e *Executable) Units() map[string]int {
+	units := map[string]int{}
+	for _, t := range e.thunks {
+		units[t.name]++
+	}
+	return units
+}
+
 // report finds the peak of the values in the arena.
 func (c *compiler) report() Memory {
 	m := Memory{Arena: c.e.arena, Kept: c.e.kept}

@@ -32,7 +32,19 @@ const (
 	// OpAttentionGrad is its gradient: In has the adjoint after the values. The result is [b,s,3,h,d] for as many queries as
 	// keys, else [b,s+2t,h,d]: the gradients for queries, keys and values.
 	OpAttentionGrad
+	// Activations of x and their derivatives, operands dy and x: package pass makes them.
+	OpSwish
+	OpQuickGELU
+	OpGELU
+	OpSwishGrad
+	OpQuickGELUGrad
+	OpGELUGrad
 )
+
+var names = map[compute.OpType]string{OpRNGState: "RNGState", OpRNGBits: "RNGBits",
+	OpSample: "Sample", OpSpread: "Spread", OpPart: "Part", OpAttention: "Attention", OpAttentionGrad: "AttentionGrad",
+	OpSwish: "Swish", OpQuickGELU: "QuickGELU", OpGELU: "GELU",
+	OpSwishGrad: "SwishGrad", OpQuickGELUGrad: "QuickGELUGrad", OpGELUGrad: "GELUGrad"}
 
 // Node is one operation and its result. It belongs to one Graph; only passes change it.
 type Node struct {
@@ -48,26 +60,14 @@ type Node struct {
 
 // Name is the operation's name, for messages and profiles.
 func (n *Node) Name() string {
-	switch n.Op {
-	case OpFallback:
+	if n.Op == OpFallback {
 		if s, ok := n.Attr.(fmt.Stringer); ok {
 			return "Fallback:" + s.String()
 		}
 		return "Fallback"
-	case OpRNGState:
-		return "RNGState"
-	case OpRNGBits:
-		return "RNGBits"
-	case OpAttention:
-		return "Attention"
-	case OpAttentionGrad:
-		return "AttentionGrad"
-	case OpSample:
-		return "Sample"
-	case OpSpread:
-		return "Spread"
-	case OpPart:
-		return "Part"
+	}
+	if s, ok := names[n.Op]; ok {
+		return s
 	}
 	return n.Op.String()
 }

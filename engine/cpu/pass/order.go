@@ -9,19 +9,28 @@ import (
 // Reads calls f with the nodes whose memory a unit reads, some perhaps more than once.
 func (u *Unit) Reads(f func(n *ir.Node)) {
 	if !u.Cluster {
-		for _, in := range u.Nodes[0].In {
-			f(Root(in))
-		}
+		u.reads(f)
 		return
 	}
 	inside := make(map[*ir.Node]bool, len(u.Nodes))
 	for _, n := range u.Nodes {
 		inside[n] = true
 	}
+	u.reads(func(n *ir.Node) {
+		if !inside[n] {
+			f(n)
+		}
+	})
+}
+
+// reads calls f with the nodes whose values the nodes of a unit read, those of the unit included.
+func (u *Unit) reads(f func(n *ir.Node)) {
 	for _, n := range u.Nodes {
-		for _, in := range n.In {
-			if l := Leaf(in, n); !inside[l.Node] {
-				f(l.Node)
+		for i, in := range n.In {
+			if u.Cluster {
+				f(Operand(n, i).Node)
+			} else {
+				f(Root(in))
 			}
 		}
 	}

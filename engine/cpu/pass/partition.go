@@ -11,10 +11,11 @@ import (
 	"github.com/smalti/smalti/engine/cpu/ir"
 )
 
-// Unit is what one thunk runs: a single operation, or a cluster of elementwise ones.
+// Unit is what one thunk runs: a single operation, or a cluster of elementwise ones, perhaps with reductions of rows.
 type Unit struct {
 	Nodes   []*ir.Node // in topological order
 	Cluster bool
+	Row     int        // length of the rows of a row cluster, else 0
 	Out     []*ir.Node // of Nodes: those that others need in memory
 	Late    bool       // waits for a late parameter
 
@@ -34,7 +35,8 @@ func Elementwise(n *ir.Node) bool {
 	case compute.OpTypeAdd, compute.OpTypeSub, compute.OpTypeMul, compute.OpTypeDiv, compute.OpTypeMax, compute.OpTypeMin, compute.OpTypePow,
 		compute.OpTypeNeg, compute.OpTypeAbs, compute.OpTypeSqrt, compute.OpTypeRsqrt, compute.OpTypeExp, compute.OpTypeExpm1, compute.OpTypeLog,
 		compute.OpTypeLog1p, compute.OpTypeTanh, compute.OpTypeLogistic, compute.OpTypeErf, compute.OpTypeSin, compute.OpTypeCos,
-		compute.OpTypeFloor, compute.OpTypeCeil, compute.OpTypeRound, compute.OpTypeSign:
+		compute.OpTypeFloor, compute.OpTypeCeil, compute.OpTypeRound, compute.OpTypeSign,
+		ir.OpSwish, ir.OpQuickGELU, ir.OpGELU, ir.OpSwishGrad, ir.OpQuickGELUGrad, ir.OpGELUGrad:
 		return d == dtypes.Float32
 	case compute.OpTypeEqual, compute.OpTypeNotEqual, compute.OpTypeLessThan, compute.OpTypeLessOrEqual, compute.OpTypeGreaterThan,
 		compute.OpTypeGreaterOrEqual:
