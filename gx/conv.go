@@ -38,6 +38,35 @@ func Convolve(x, w *graph.Node, o ConvOptions) *graph.Node {
 	return graph.ConvGeneral(x, w, nhwc, both(o.Stride), pads(o.Pad), nil, both(o.Dilation), groups, 1)
 }
 
+// WrapPad continues x [n,h,w,c] beyond its sides with what lies at the opposite ones, as on a torus: before rows above,
+// after rows below, and so on for columns. No side may grow by more than its length.
+func WrapPad(x *graph.Node, rows, columns [2]int) *graph.Node {
+	x.AssertRank(4)
+	for i, p := range [][2]int{rows, columns} {
+		axis := i + 1
+		n := x.Shape().Dimensions[axis]
+		if p[0] > n || p[1] > n || p[0] < 0 || p[1] < 0 {
+			panic(fmt.Errorf("a side of %d pixels wraps around by %v", n, p))
+		}
+		part := func(from, to int) *graph.Node {
+			spec := []graph.SliceAxisSpec{graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange()}
+			spec[axis] = graph.AxisRange(from, to)
+			return graph.Slice(x, spec...)
+		}
+		list := []*graph.Node{x}
+		if p[0] > 0 {
+			list = append([]*graph.Node{part(n-p[0], n)}, list...)
+		}
+		if p[1] > 0 {
+			list = append(list, part(0, p[1]))
+		}
+		if len(list) > 1 {
+			x = graph.Concatenate(list, axis)
+		}
+	}
+	return x
+}
+
 // ConvTranspose is the transposed convolution of x [n,h,w,in] with w [kh,kw,in,out], as torch.nn.functional.conv_transpose2d
 // with square stride, padding and output padding; it is the input gradient of a convolution of that stride and padding.
 // A side of h becomes (h-1)*stride - 2*pad + k + outputPad.

@@ -23,6 +23,7 @@ type Codec struct {
 	In, Out   int    // channels of the pictures, 3 for RGB
 	Z         int    // channels of the latent
 	DoubleZ   bool   // the encoder puts out 2 Z channels (mean and log variance)
+	Wrap      Wrap   // sides that continue at the opposite ones; the reference has none
 
 	Seen func(block string, y *graph.Node) // told the output of each block as the graph is built; may be nil
 }
@@ -49,12 +50,12 @@ func (c Codec) Encode(v *gx.Vars, x *graph.Node) *graph.Node {
 	if height%f != 0 || width%f != 0 {
 		panicf("encoder: %dx%d is not a multiple of %d", width, height, f)
 	}
-	y := c.seen(Conv(v.In("conv_in"), x, c.Ch, 3, 1, 1, true), "conv_in")
+	y := c.seen(c.Wrap.conv3(v.In("conv_in"), x, c.Ch), "conv_in")
 	for i, m := range c.Mult {
 		name := fmt.Sprintf("down.%d", i)
 		y = c.level(v, name, y, c.Ch*m, c.ResBlocks, c.attn(i))
 		if i < len(c.Mult)-1 {
-			y = c.seen(Downsample(v.In("%s.downsample", name), y), "%s.downsample", name)
+			y = c.seen(Downsample(v.In("%s.downsample", name), y, c.Wrap), "%s.downsample", name)
 		}
 	}
 	z := c.Z
@@ -72,13 +73,13 @@ func (c Codec) Decode(v *gx.Vars, z *graph.Node) *graph.Node {
 	n, height, width, _ := dims4(z)
 	z.AssertDims(n, height, width, c.Z)
 	last := len(c.Mult) - 1
-	y := c.seen(Conv(v.In("conv_in"), z, c.Ch*c.Mult[last], 3, 1, 1, true), "conv_in")
+	y := c.seen(c.Wrap.conv3(v.In("conv_in"), z, c.Ch*c.Mult[last]), "conv_in")
 	y = c.middle(v, y)
 	for i := last; i >= 0; i-- {
 		name := fmt.Sprintf("up.%d", i)
 		y = c.level(v, name, y, c.Ch*c.Mult[i], c.ResBlocks+1, c.attn(i))
 		if i > 0 {
-			y = c.seen(Upsample(v.In("%s.upsample", name), y), "%s.upsample", name)
+			y = c.seen(Upsample(v.In("%s.upsample", name), y, c.Wrap), "%s.upsample", name)
 		}
 	}
 	y = c.finish(v, y, c.Out)
@@ -90,7 +91,7 @@ func (c Codec) Decode(v *gx.Vars, z *graph.Node) *graph.Node {
 // level is a run of residual blocks, each followed by attention if the level has it.
 func (c Codec) level(v *gx.Vars, name string, x *graph.Node, out, blocks int, attn bool) *graph.Node {
 	for j := range blocks {
-		x = c.seen(ResnetBlock(v.In("%s.block.%d", name, j), x, out, c.Groups), "%s.block.%d", name, j)
+		x = c.seen(ResnetBlock(v.In("%s.block.%d", name, j), x, out, c.Groups, c.Wrap), "%s.block.%d", name, j)
 		if attn {
 			x = c.seen(AttentionBlock(v.In("%s.attn.%d", name, j), x, c.Groups), "%s.attn.%d", name, j)
 		}
@@ -100,26 +101,26 @@ func (c Codec) level(v *gx.Vars, name string, x *graph.Node, out, blocks int, at
 
 func (c Codec) middle(v *gx.Vars, x *graph.Node) *graph.Node {
 	out := x.Shape().Dimensions[3]
-	x = c.seen(ResnetBlock(v.In("mid.block_1"), x, out, c.Groups), "mid.block_1")
+	x = c.seen(ResnetBlock(v.In("mid.block_1"), x, out, c.Groups, c.Wrap), "mid.block_1")
 	if c.MidAttn {
 		x = c.seen(AttentionBlock(v.In("mid.attn_1"), x, c.Groups), "mid.attn_1")
 	}
-	return c.seen(ResnetBlock(v.In("mid.block_2"), x, out, c.Groups), "mid.block_2")
+	return c.seen(ResnetBlock(v.In("mid.block_2"), x, out, c.Groups, c.Wrap), "mid.block_2")
 }
 
 func (c Codec) finish(v *gx.Vars, x *graph.Node, out int) *graph.Node {
 	x = c.seen(gx.SiLU(GroupNorm(v.In("norm_out"), x, c.Groups, codecEps)), "norm_out")
-	return c.seen(Conv(v.In("conv_out"), x, out, 3, 1, 1, true), "conv_out")
+	return c.seen(c.Wrap.conv3(v.In("conv_out"), x, out), "conv_out")
 }
 
 // ResnetBlock is taming's residual block: x [n,h,w,c] -> [n,h,w,out]. Variables: norm1, conv1, norm2, conv2, and a 1x1
 // convolution nin_shortcut when out differs from c.
-func ResnetBlock(v *gx.Vars, x *graph.Node, out, groups int) *graph.Node {
+func ResnetBlock(v *gx.Vars, x *graph.Node, out, groups int, wrap Wrap) *graph.Node {
 	n, h, w, c := dims4(x)
 	y := gx.SiLU(GroupNorm(v.In("norm1"), x, groups, codecEps))
-	y = Conv(v.In("conv1"), y, out, 3, 1, 1, true)
+	y = wrap.conv3(v.In("conv1"), y, out)
 	y = gx.SiLU(GroupNorm(v.In("norm2"), y, groups, codecEps))
-	y = Conv(v.In("conv2"), y, out, 3, 1, 1, true)
+	y = wrap.conv3(v.In("conv2"), y, out)
 	if c != out {
 		x = Conv(v.In("nin_shortcut"), x, out, 1, 1, 0, true)
 	}
@@ -129,15 +130,15 @@ func ResnetBlock(v *gx.Vars, x *graph.Node, out, groups int) *graph.Node {
 }
 
 // Upsample repeats each pixel 2x2 times and convolves: x [n,h,w,c] -> [n,2h,2w,c]. Variable: conv.
-func Upsample(v *gx.Vars, x *graph.Node) *graph.Node {
-	return Conv(v.In("conv"), gx.UpsampleNearest(x, 2), x.Shape().Dimensions[3], 3, 1, 1, true)
+func Upsample(v *gx.Vars, x *graph.Node, wrap Wrap) *graph.Node {
+	return wrap.conv3(v.In("conv"), gx.UpsampleNearest(x, 2), x.Shape().Dimensions[3])
 }
 
 // Downsample halves a picture by a 3x3 convolution of stride 2, padded by one row below and one column on the right, as
 // taming does it: x [n,h,w,c] -> [n,h/2,w/2,c]. h and w must be even. Variable: conv.
-func Downsample(v *gx.Vars, x *graph.Node) *graph.Node {
+func Downsample(v *gx.Vars, x *graph.Node, wrap Wrap) *graph.Node {
 	n, h, w, c := dims4(x)
-	y := convWith(v.In("conv"), x, c, 3, gx.ConvOptions{Stride: 2, Pad: [2][2]int{{0, 1}, {0, 1}}}, true)
+	y := wrap.conv(v.In("conv"), x, c, 3, gx.ConvOptions{Stride: 2, Pad: [2][2]int{{0, 1}, {0, 1}}})
 	y.AssertDims(n, h/2, w/2, c)
 	return y
 }

@@ -26,6 +26,26 @@ func Conv(v *gx.Vars, x *graph.Node, out, kernel, stride, pad int, bias bool) *g
 	return convWith(v, x, out, kernel, gx.ConvOptions{Stride: stride, Pad: gx.Around(pad)}, bias)
 }
 
+// Wrap says which sides of a picture continue at the opposite ones, so that copies of it fit together: Rows lets the
+// bottom continue at the top, Columns the right at the left.
+type Wrap struct{ Rows, Columns bool }
+
+// conv is convWith in which zeros beyond the sides that wrap are replaced by what lies at the opposite ones.
+func (w Wrap) conv(v *gx.Vars, x *graph.Node, out, kernel int, o gx.ConvOptions) *graph.Node {
+	var around [2][2]int
+	for i, on := range []bool{w.Rows, w.Columns} {
+		if on {
+			around[i], o.Pad[i] = o.Pad[i], [2]int{}
+		}
+	}
+	return convWith(v, gx.WrapPad(x, around[0], around[1]), out, kernel, o, true)
+}
+
+// conv3 is a 3x3 convolution that keeps the size.
+func (w Wrap) conv3(v *gx.Vars, x *graph.Node, out int) *graph.Node {
+	return w.conv(v, x, out, 3, gx.ConvOptions{Pad: gx.Around(1)})
+}
+
 // convWith is Conv with all of gx's options but groups.
 func convWith(v *gx.Vars, x *graph.Node, out, kernel int, o gx.ConvOptions, bias bool) *graph.Node {
 	in := x.Shape().Dimensions[3]

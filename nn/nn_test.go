@@ -153,7 +153,7 @@ func TestNorms(t *testing.T) {
 // TestDownsample checks the one-sided padding: with a kernel of ones, the last row and column see zeros.
 func TestDownsample(t *testing.T) {
 	outs, _ := run(t, func(v *gx.Vars, in []*graph.Node) []*graph.Node {
-		return []*graph.Node{nn.Downsample(v, in[0]), nn.Upsample(v.In("up"), in[0])}
+		return []*graph.Node{nn.Downsample(v, in[0], nn.Wrap{}), nn.Upsample(v.In("up"), in[0], nn.Wrap{})}
 	}, func(w map[string][]float32) {
 		for name := range w {
 			for i := range w[name] {

@@ -3,19 +3,76 @@ package paint
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/smalti/smalti/engine"
 )
 
+// look is what targets want one encoder to see: the whole picture, or a window.
+type look struct {
+	*eye
+	window *Window // nil: the whole picture
+	rows   *targetRows
+}
+
+// looksOf sorts targets by what they look at: for each encoder first the whole picture, then windows in their order.
+func (p *Painter) looksOf(targets []Target) ([]look, error) {
+	for _, t := range targets {
+		if t.Encoder < 0 || t.Encoder >= len(p.eyes) {
+			return nil, fmt.Errorf("paint: target %q is for encoder %d of %d", t.Name, t.Encoder, len(p.eyes))
+		}
+		if err := t.Window.check(p.cfg.Width, p.cfg.Height); err != nil {
+			return nil, err
+		}
+		if t.Window != nil && p.cfg.Torus != (Torus{}) {
+			return nil, fmt.Errorf("paint: target %q looks at a window of a torus, which has no fixed places", t.Name)
+		}
+	}
+	var out []look
+	for i, whole := range p.eyes {
+		rows, err := newTargetRows(targets, i, whole.encoder.EmbedDim())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, look{whole, nil, rows})
+		seen := map[string]bool{}
+		for _, t := range targets {
+			if t.Encoder != i || t.Window == nil || seen[t.Window.key()] {
+				continue
+			}
+			seen[t.Window.key()] = true
+			if rows, err = windowRows(targets, i, whole.encoder.EmbedDim(), t.Window); err != nil {
+				return nil, err
+			}
+			out = append(out, look{p.narrowEye(i, t.Window), t.Window, rows})
+		}
+	}
+	return out, nil
+}
+
+// narrowEye returns the eye of an encoder for a window. Its draws are keyed by the window's place, so they do not depend
+// on what other windows there are or when they came.
+func (p *Painter) narrowEye(encoder int, w *Window) *eye {
+	key := fmt.Sprintf("%d:%s", encoder, w.key())
+	if _, ok := p.narrow[key]; !ok {
+		h := fnv.New32a()
+		h.Write([]byte(w.key()))
+		index := encoder + len(p.eyes)*(1+int(h.Sum32()))
+		p.narrow[key] = newEye(p.engine, p.eyes[encoder].encoder, index, p.cfg.Scheme, p.source)
+	}
+	return p.narrow[key]
+}
+
 // gaze is one encoder's look at one picture in one step.
 type gaze struct {
 	*Painter
 	*eye
-	view *tensors.Tensor
-	cuts int
-	sum  []float32 // gradient for the view, onto which each cut's is folded
+	view          *tensors.Tensor
+	width, height int // of what is cut, in pixels
+	cuts          int
+	sum           []float32 // gradient for the view, onto which each cut's is folded
 }
 
 // each runs f on the chunks of cuts in order.
@@ -25,7 +82,7 @@ func (g gaze) each(ctx context.Context, f func(c *chunk, in []*tensors.Tensor) e
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		c, err := g.draw(g.step, first, g.cuts, n, g.cfg.Width, g.cfg.Height)
+		c, err := g.draw(g.step, first, g.cuts, n, g.width, g.height)
 		if err != nil {
 			return err
 		}
@@ -78,8 +135,8 @@ func (g gaze) twice(ctx context.Context, t sharedTargets, values, extra []float6
 	}
 	grad := make([]float64, len(e.Data))
 	t.add(e, values, grad)
-	for i, l := range g.cfg.Embedding {
-		extra[i] += l.Loss(e, grad)
+	for i := range extra { // none for a window: they look at the whole picture
+		extra[i] += g.cfg.Embedding[i].Loss(e, grad)
 	}
 	return g.each(ctx, func(c *chunk, in []*tensors.Tensor) error {
 		adjoint := make([]float32, c.n*d) // padding keeps zeros

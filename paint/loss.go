@@ -19,6 +19,7 @@ type Target struct {
 	// picture is described by the rows of its cuts.
 	Embedding []float32
 	Weight    float64 // negative: away from it
+	Window    *Window // the part of the picture that it looks at; nil: all of it
 	// Stop ends the pull once the distance (negated for negative weights) is below it. nil: never.
 	Stop *float64
 }
@@ -41,10 +42,16 @@ type targetRows struct {
 	targets []int // index of the target of each row
 }
 
+// newTargetRows takes the targets of an encoder that look at the whole picture.
 func newTargetRows(targets []Target, encoder, width int) (*targetRows, error) {
+	return windowRows(targets, encoder, width, nil)
+}
+
+// windowRows takes those that look at a window.
+func windowRows(targets []Target, encoder, width int, w *Window) (*targetRows, error) {
 	t := &targetRows{width: width}
 	for i, target := range targets {
-		if target.Encoder != encoder || target.Weight == 0 {
+		if target.Encoder != encoder || target.Weight == 0 || target.Window.key() != w.key() {
 			continue
 		}
 		n := len(target.Embedding) / width

@@ -76,6 +76,9 @@ type Config struct {
 	Embedding []EmbeddingLoss
 	Pixel     []WeightedPixelLoss
 	Latent    []LatentLoss
+	// Keep holds a part of a picture as it is; nil paints everywhere.
+	Keep  *Keep
+	Torus Torus
 	// Free lets z leave the codebook's range.
 	Free bool
 	// Average is the decay of the moving average of z (Smooth pictures), 0 to below 1; 0 means none.
@@ -89,7 +92,9 @@ type Painter struct {
 	eyes   []*eye
 	canvas *canvas
 	pixel  *pixelLosses
-	rows   []*targetRows // of each encoder
+	looks  []look          // what targets want to see, in the order of the encoders
+	narrow map[string]*eye // eyes for windows, by encoder and window
+	source CutSource
 
 	h, w, c int // of z
 	lo, hi  []float32
@@ -117,18 +122,20 @@ func New(e *engine.Engine, d Decoder, encoders []ImageEncoder, cfg Config) (*Pai
 	if err := errors.Join(cfg.Scheme.check(), cfg.Plateau.check()); err != nil {
 		return nil, err
 	}
-	p := &Painter{engine: e, cfg: cfg, canvas: newCanvas(e, d), pixel: newPixelLosses(e, cfg.Pixel),
+	p := &Painter{engine: e, cfg: cfg, narrow: map[string]*eye{}, canvas: newCanvas(e, d), pixel: newPixelLosses(e, cfg.Pixel),
 		h: cfg.Height / f, w: cfg.Width / f, c: d.Channels()}
 	p.lo, p.hi = d.CodebookRange()
 	if len(p.lo) != p.c || len(p.hi) != p.c {
 		return nil, fmt.Errorf("paint: the codebook's range has %d and %d channels, want %d", len(p.lo), len(p.hi), p.c)
 	}
-	source := cfg.Source
-	if source == nil {
-		source = Drawn{Scheme: cfg.Scheme, Seed: cfg.Seed}
+	if p.source = cfg.Source; p.source == nil {
+		p.source = Drawn{Scheme: cfg.Scheme, Seed: cfg.Seed}
+	}
+	if err := cfg.Keep.check(p); err != nil {
+		return nil, err
 	}
 	for i, enc := range encoders {
-		p.eyes = append(p.eyes, newEye(e, enc, i, cfg.Scheme, source))
+		p.eyes = append(p.eyes, newEye(e, enc, i, cfg.Scheme, p.source))
 	}
 	if err := p.Change(Change{Targets: &cfg.Targets, Cuts: &cfg.Cuts, Share: &cfg.Share, LR: &cfg.LR}); err != nil {
 		return nil, err
@@ -166,19 +173,11 @@ func (p *Painter) Change(c Change) error {
 		return errors.New("paint: no cuts")
 	}
 	if c.Targets != nil {
-		rows := make([]*targetRows, len(p.eyes))
-		for i, y := range p.eyes {
-			var err error
-			if rows[i], err = newTargetRows(*c.Targets, i, y.encoder.EmbedDim()); err != nil {
-				return err
-			}
+		looks, err := p.looksOf(*c.Targets)
+		if err != nil {
+			return err
 		}
-		for _, t := range *c.Targets {
-			if t.Encoder < 0 || t.Encoder >= len(p.eyes) {
-				return fmt.Errorf("paint: target %q is for encoder %d of %d", t.Name, t.Encoder, len(p.eyes))
-			}
-		}
-		p.rows, p.cfg.Targets = rows, append([]Target(nil), *c.Targets...)
+		p.looks, p.cfg.Targets = looks, append([]Target(nil), *c.Targets...)
 	}
 	for to, from := range map[*Schedule]*Schedule{&p.cfg.Cuts: c.Cuts, &p.cfg.Share: c.Share, &p.cfg.LR: c.LR} {
 		if from != nil {

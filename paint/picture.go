@@ -36,7 +36,11 @@ func (p *Painter) Picture(which Which) (Picture, error) {
 	if err != nil {
 		return Picture{}, fmt.Errorf("paint: decode: %w", err)
 	}
-	return Picture{W: p.cfg.Width, H: p.cfg.Height, Pix: engine.Floats(x), Codes: codes}, nil
+	pix := engine.Floats(x)
+	if k := p.cfg.Keep; k != nil {
+		pix = k.over(pix)
+	}
+	return Picture{W: p.cfg.Width, H: p.cfg.Height, Pix: pix, Codes: codes}, nil
 }
 
 // Latent returns a copy of latents [1,h,w,C].
@@ -122,7 +126,7 @@ func (p *Painter) lookAt(ctx context.Context, encoder int, pix []float32, n int,
 	if err != nil {
 		return nil, fmt.Errorf("paint: %w", err)
 	}
-	g := gaze{Painter: p, eye: y, view: view, cuts: n}
+	g := gaze{Painter: p, eye: y, view: view, width: p.cfg.Width, height: p.cfg.Height, cuts: n}
 	var all []float32
 	err = g.each(ctx, func(c *chunk, in []*tensors.Tensor) error {
 		out, err := f(g, in)

@@ -109,6 +109,9 @@ func (p *Painter) move(e evaluation, lr float64) (state, error) {
 			s.z[i] = min(max(s.z[i], p.lo[c]), p.hi[c])
 		}
 	}
+	if k := p.cfg.Keep; k != nil {
+		k.hold(s.z, s.init, p.c)
+	}
 	if loss := float32(e.targets); s.best == nil || loss < s.bestLoss {
 		s.best, s.bestLoss, s.bestStep = slices.Clone(p.z), loss, p.step
 	}
@@ -156,14 +159,20 @@ func (p *Painter) evaluate(ctx context.Context) (e evaluation, err error) {
 	for _, l := range p.cfg.Latent {
 		latent = append(latent, Term{l.Name(), l.Add(p.step, p.z, p.init, dz)})
 	}
-	if e.terms, err = p.look(ctx, d.x, e.dx); err != nil {
+	sight := p.sight()
+	x := sight.see(d.x)
+	if e.terms, err = p.look(ctx, x, e.dx); err != nil {
 		return e, err
 	}
 	for _, t := range e.terms {
 		e.targets += t.Value
 	}
-	if e.terms, err = p.pixel.add(p.step, d.x, append(latent, e.terms...), e.dx); err != nil {
+	if e.terms, err = p.pixel.add(p.step, x, append(latent, e.terms...), e.dx); err != nil {
 		return e, err
+	}
+	e.dx = sight.back(e.dx)
+	if k := p.cfg.Keep; k != nil {
+		e.terms = append(e.terms, Term{"seam", k.seam(p.step, engine.Floats(d.x), e.dx)})
 	}
 	if err := ctx.Err(); err != nil {
 		return e, err
@@ -183,38 +192,12 @@ func (p *Painter) evaluate(ctx context.Context) (e evaluation, err error) {
 func (p *Painter) look(ctx context.Context, x *tensors.Tensor, dx []float32) ([]Term, error) {
 	values := make([]float64, len(p.cfg.Targets))
 	extra := make([]float64, len(p.cfg.Embedding))
-	share := p.cfg.Share.At(p.step)
-	for i, y := range p.eyes {
-		rows := p.rows[i]
-		if rows.len() == 0 && len(extra) == 0 {
+	for _, l := range p.looks {
+		if l.rows.len() == 0 && (len(extra) == 0 || l.window != nil) {
 			continue
 		}
-		view, err := y.see(x)
-		if err != nil {
-			return nil, fmt.Errorf("paint: %w", err)
-		}
-		sum := dx
-		if y.scheme.Pooled {
-			sum = make([]float32, view.Shape().Size())
-		}
-		g := gaze{Painter: p, eye: y, view: view, cuts: p.cutsAt(p.step), sum: sum}
-		if share == 0 && len(extra) == 0 {
-			err = g.once(ctx, rows, values)
-		} else {
-			err = g.twice(ctx, sharedTargets{rows, share}, values, extra)
-		}
-		if err != nil {
+		if err := p.lookOnce(ctx, l, x, dx, values, extra); err != nil {
 			return nil, err
-		}
-		if y.scheme.Pooled {
-			s := y.encoder.ImageSize()
-			back, err := y.viewBack.Run(nil, x, engine.FromFloats(sum, 1, s, s, 3))
-			if err != nil {
-				return nil, fmt.Errorf("paint: %w", err)
-			}
-			for k, v := range engine.Floats(back[0]) {
-				dx[k] += v
-			}
 		}
 	}
 	var terms []Term
@@ -225,4 +208,47 @@ func (p *Painter) look(ctx context.Context, x *tensors.Tensor, dx []float32) ([]
 		terms = append(terms, Term{l.Name(), extra[i]})
 	}
 	return terms, nil
+}
+
+// lookOnce lets one encoder see the picture, or its window of it.
+func (p *Painter) lookOnce(ctx context.Context, l look, x *tensors.Tensor, dx []float32, values, extra []float64) error {
+	width, height := p.cfg.Width, p.cfg.Height
+	whole := dx // onto which the gradient for the window goes in the end
+	if w := l.window; w != nil {
+		width, height = w.W, w.H
+		x = engine.FromFloats(w.cut(engine.Floats(x), p.cfg.Width), 1, w.H, w.W, 3)
+		dx, extra = make([]float32, 3*w.W*w.H), nil
+	}
+	view, err := l.see(x)
+	if err != nil {
+		return fmt.Errorf("paint: %w", err)
+	}
+	sum := dx
+	if l.scheme.Pooled {
+		sum = make([]float32, view.Shape().Size())
+	}
+	share := p.cfg.Share.At(p.step)
+	g := gaze{Painter: p, eye: l.eye, view: view, width: width, height: height, cuts: p.cutsAt(p.step), sum: sum}
+	if share == 0 && len(extra) == 0 {
+		err = g.once(ctx, l.rows, values)
+	} else {
+		err = g.twice(ctx, sharedTargets{l.rows, share}, values, extra)
+	}
+	if err != nil {
+		return err
+	}
+	if l.scheme.Pooled {
+		s := l.encoder.ImageSize()
+		back, err := l.viewBack.Run(nil, x, engine.FromFloats(sum, 1, s, s, 3))
+		if err != nil {
+			return fmt.Errorf("paint: %w", err)
+		}
+		for k, v := range engine.Floats(back[0]) {
+			dx[k] += v
+		}
+	}
+	if l.window != nil {
+		l.window.paste(dx, whole, p.cfg.Width)
+	}
+	return nil
 }

@@ -28,6 +28,9 @@ type Config struct {
 	Quantiser    Quantiser `json:"quantiser"`
 	L2           bool      `json:"l2,omitempty"`         // codes and vectors are compared and used at unit length (Yu et al. 2021, arXiv:2110.04627)
 	Resolution   int       `json:"resolution,omitempty"` // side of the pictures it was trained on, 0 when unknown; any multiple of f works
+
+	// Wrap is no part of the architecture: it makes the sides of pictures continue at the opposite ones.
+	Wrap nn.Wrap `json:"-"`
 }
 
 // ImageNetF16 is the architecture of taming's ImageNet models with f = 16 and k codes (1024 or 16384 in the published
@@ -59,7 +62,7 @@ func (c Config) NumCodes() int { return c.NEmbed }
 
 // Codec is the encoder and decoder without the quantiser.
 func (c Config) Codec() nn.Codec {
-	return nn.Codec{Ch: c.Ch, Mult: c.ChMult, ResBlocks: c.NumResBlocks, Attn: c.Attn, MidAttn: c.MidAttn, Groups: c.Groups, In: 3, Out: 3, Z: c.ZChannels}
+	return nn.Codec{Ch: c.Ch, Mult: c.ChMult, ResBlocks: c.NumResBlocks, Attn: c.Attn, MidAttn: c.MidAttn, Groups: c.Groups, In: 3, Out: 3, Z: c.ZChannels, Wrap: c.Wrap}
 }
 
 // maxLevels bounds f at 2^11; published models have f from 4 to 32.

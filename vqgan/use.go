@@ -12,6 +12,7 @@ import (
 
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gx"
+	"github.com/smalti/smalti/nn"
 	"github.com/smalti/smalti/pixel"
 	"github.com/smalti/smalti/weights"
 )
@@ -68,6 +69,14 @@ func Open(e *engine.Engine, f *weights.File, cfg *Config) (*Model, error) {
 		return nil, err
 	}
 	return New(e, c, values)
+}
+
+// Tiled returns the same model for pictures whose sides continue at the opposite ones, so that copies of a picture fit
+// together without a seam. The weights are shared.
+func (m *Model) Tiled(wrap nn.Wrap) (*Model, error) {
+	c := m.config
+	c.Wrap = wrap
+	return New(m.e, c, m.values)
 }
 
 // Config returns the architecture.
