@@ -47,7 +47,11 @@ func draw(e *engine.Engine, build engine.Build, in ...shapes.Shape) (engine.Tens
 	}
 	out := engine.Tensors{}
 	for _, d := range decls {
-		out[d.Name] = engine.FromFloats(gx.Materialise([]gx.Decl{d}, 1)[d.Name], d.Dims...)
+		x := engine.FromFloats(gx.Materialise([]gx.Decl{d}, 1)[d.Name], d.Dims...)
+		if err := e.Keep(x); err != nil {
+			return nil, nil, err
+		}
+		out[d.Name] = x
 	}
 	return out, decls, nil
 }

@@ -82,7 +82,7 @@ func Check(e *engine.Engine, f *weights.File, cfg *Config) (Config, error) {
 
 // Read reads the weights of a model. cfg is the configuration; nil takes the one that Save left in the file, or infers
 // it from names, shapes and, for CLIPModel's files, the config.json beside it. Each variable is converted straight into
-// its tensor, so that the model is in memory once. The file may be closed afterwards.
+// its tensor and that moves to the engine, so that the model is in memory once. The file may be closed afterwards.
 func Read(e *engine.Engine, f *weights.File, cfg *Config) (Config, engine.Tensors, error) {
 	values := engine.Tensors{}
 	c, err := walk(e, f, cfg, func(d gx.Decl, in gx.Layout, ts []*weights.Tensor) error {
@@ -92,7 +92,10 @@ func Read(e *engine.Engine, f *weights.File, cfg *Config) (Config, engine.Tensor
 		}
 		x := tensors.FromShape(d.Shape())
 		values[d.Name] = x
-		return tensors.MutableFlatData(x, func(flat []float32) { in.FromFileInto(flat, data, d.Dims) })
+		if err := tensors.MutableFlatData(x, func(flat []float32) { in.FromFileInto(flat, data, d.Dims) }); err != nil {
+			return err
+		}
+		return e.Keep(x)
 	})
 	if err != nil {
 		return Config{}, nil, err

@@ -60,7 +60,7 @@ func New(o Options) (*Engine, error) {
 	if o.Class == "" {
 		o.Class = os.Getenv("SMALTI_CPU") // so that every test can run on every class
 	}
-	b, err := cpu.New(cpu.Options{Threads: o.Threads, Class: o.Class, Precision: o.Precision})
+	b, err := cpu.New(cpu.Options{Threads: o.Threads, Class: o.Class, Precision: o.Precision, LowMemory: o.LowMemory})
 	if err != nil {
 		return nil, fmt.Errorf("engine: start the backend: %w", err)
 	}
@@ -181,6 +181,12 @@ func (e *Engine) buffers(in, weights []*tensors.Tensor) []compute.Buffer {
 		bufs = append(bufs, b)
 	}
 	return bufs
+}
+
+// Keep moves a tensor to the engine now, without a copy on the host if it is large: a model that is loaded is in memory once, as
+// Run would have it after its first use. The tensor can still be read.
+func (e *Engine) Keep(t *tensors.Tensor) error {
+	return Try(func() { e.buffers(nil, []*tensors.Tensor{t}) })
 }
 
 // Decls traces the program for inputs of the given shapes, without compiling it, and returns its variables.

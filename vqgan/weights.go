@@ -64,7 +64,7 @@ func Check(e *engine.Engine, f *weights.File, cfg *Config) (Config, error) {
 }
 
 // Read reads the weights of a model. cfg is the configuration; nil takes the one that Save left in the file, or infers
-// it from names and shapes. Each variable is converted straight into its tensor, so that beside the result there is
+// it from names and shapes. Each variable is converted straight into its tensor and that moves to the engine, so that beside the result there is
 // never more than one variable in memory. The file may be closed afterwards.
 func Read(e *engine.Engine, f *weights.File, cfg *Config) (Config, engine.Tensors, error) {
 	values := engine.Tensors{}
@@ -75,7 +75,10 @@ func Read(e *engine.Engine, f *weights.File, cfg *Config) (Config, engine.Tensor
 		}
 		x := tensors.FromShape(d.Shape())
 		values[d.Name] = x
-		return tensors.MutableFlatData(x, func(flat []float32) { d.Layout.FromFileInto(flat, data, d.Dims) })
+		if err := tensors.MutableFlatData(x, func(flat []float32) { d.Layout.FromFileInto(flat, data, d.Dims) }); err != nil {
+			return err
+		}
+		return e.Keep(x)
 	})
 	if err != nil {
 		return Config{}, nil, err

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"maps"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type Options struct {
 	Class   string // class of kernels (kernel.ParseClass); empty means the best that this machine has
 
 	Precision string // of products: F32 or Mixed; empty means F32
+	LowMemory bool   // keep few derived forms of weights
 }
 
 // Backend implements compute.Backend. It is safe for concurrent use.
@@ -75,8 +77,14 @@ func New(o Options) (*Backend, error) {
 	case o.Precision == Mixed && !set.HasBF16():
 		return nil, fmt.Errorf("cpu: %w: %s needs kernels that multiply bfloat16, which class %s has not", ErrPrecision, Mixed, class)
 	}
-	return &Backend{set: set, mixed: o.Precision == Mixed, pool: pool.New(o.Threads), threads: o.Threads,
-		recompute: 1 << 20, fallbacks: map[string]int{}}, nil
+	x := &Backend{set: set, mixed: o.Precision == Mixed, pool: pool.New(o.Threads), threads: o.Threads,
+		recompute: 1 << 20, fallbacks: map[string]int{}}
+	m := &x.memory
+	m.keep, m.winograd.most, m.packs.most = keepBytes, winogradBytes, math.MaxInt64
+	if o.LowMemory {
+		m.keep, m.winograd.most, m.packs.most = keepLowBytes, 0, lowPackBytes
+	}
+	return x, nil
 }
 
 // Name implements compute.Backend.

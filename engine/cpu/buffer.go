@@ -16,10 +16,13 @@ type Buffer struct {
 	backend *Backend
 	shape   shapes.Shape
 
-	mu    sync.Mutex
-	mem   []byte // nil after Finalize
-	dead  bool
-	packs map[string][]float32
+	mu     sync.Mutex
+	mem    []byte // nil after Finalize, or while packs hold its numbers (unuse)
+	dead   bool
+	pinned bool // mem was asked for as it is, and stays
+	users  int  // runs that read it
+	packs  map[string]*pack
+	held   *holdings // of what is given back when the buffer is gone; nil if nothing is
 }
 
 var _ compute.Buffer = (*Buffer)(nil)
@@ -49,7 +52,12 @@ func (b *Backend) BufferFromFlatData(device compute.DeviceNum, flat any, shape s
 
 // newBuffer returns a buffer with any content.
 func (b *Backend) newBuffer(shape shapes.Shape) *Buffer {
-	return &Buffer{backend: b, shape: shape, mem: b.memory.get(int(shape.ByteSize()))}
+	x := &Buffer{backend: b, shape: shape, mem: b.memory.get(int(shape.ByteSize()))}
+	if len(x.mem) >= mapFrom {
+		x.holds()
+		x.held.mem = x.mem
+	}
+	return x
 }
 
 // HasSharedBuffers is false: GoMLX would write into shared memory without telling.
@@ -70,7 +78,12 @@ func (x *Buffer) Finalize() error {
 	if x.dead {
 		return nil
 	}
-	x.backend.memory.put(x.mem)
+	h := x.held
+	if h == nil {
+		h = &holdings{memory: &x.backend.memory}
+	}
+	h.mem, h.packs = x.mem, x.packs
+	h.release()
 	x.dead, x.mem, x.packs = true, nil, nil
 	return nil
 }
@@ -95,7 +108,15 @@ func (x *Buffer) ToFlatData(flat any) error {
 	if v.Kind() != reflect.Slice || dtypes.FromGoType(v.Type().Elem()) != x.shape.DType || v.Len() != x.shape.Size() {
 		return errors.Errorf("cpu: copy a buffer of %s to %T of length %d", x.shape, flat, v.Len())
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	gone := x.mem == nil
+	x.restore()
 	copy(dtypes.UnsafeByteSliceFromAny(flat), x.mem)
+	if gone && x.users == 0 && x.mem != nil {
+		free(x.mem)
+		x.mem, x.held.mem = nil, nil
+	}
 	return nil
 }
 
@@ -108,7 +129,8 @@ func (x *Buffer) CopyToDevice(device compute.DeviceNum) (compute.Buffer, error) 
 		return nil, errors.Errorf("cpu: no device %d", device)
 	}
 	y := x.backend.newBuffer(x.shape)
-	copy(y.mem, x.mem)
+	copy(y.mem, x.use(false))
+	x.unuse()
 	return y, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 
 	"github.com/smalti/smalti/engine/cpu/ir"
 	"github.com/smalti/smalti/engine/cpu/pass"
@@ -110,6 +111,7 @@ func (c *compiler) makeSlots() {
 	for i, u := range c.units {
 		u.Reads(func(n *ir.Node) { c.last[c.slot(n)] = i })
 	}
+	c.findPacked()
 	late := pass.Late(c.g, lateParams(c.g))
 	for i, o := range c.g.Outputs {
 		s := c.slot(o)
@@ -118,6 +120,30 @@ func (c *compiler) makeSlots() {
 			c.e.slots[s].kind, c.e.slots[s].index = isOutput, i
 		}
 		c.e.out = append(c.e.out, out)
+	}
+}
+
+// findPacked marks the parameters that are read as right operands of products alone, whose packed form holds all of them.
+func (c *compiler) findPacked() {
+	plain := make([]bool, len(c.e.slots))
+	for _, u := range c.units {
+		n := u.Nodes[0]
+		if u.Cluster || n.Op != compute.OpTypeDotGeneral || n.Shape.DType != dtypes.Float32 || c.mixed(n) {
+			u.Reads(func(n *ir.Node) { plain[c.slot(n)] = true })
+			continue
+		}
+		d := newDot(n.In[0].Shape.Dimensions, n.In[1].Shape.Dimensions, n.Attr.(ir.Dot))
+		for i, in := range n.In {
+			if i != 1 || !d.wholeWeight() || d.k == 0 {
+				plain[c.slot(in)] = true
+			}
+		}
+	}
+	for _, o := range c.g.Outputs {
+		plain[c.slot(o)] = true
+	}
+	for i := range c.e.slots {
+		c.e.slots[i].packed = c.e.slots[i].kind == isParam && !plain[i]
 	}
 }
 

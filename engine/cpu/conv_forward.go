@@ -134,11 +134,7 @@ func (p *forwardPart) compute(f *frame, y, x, w []float32, weights *Buffer) {
 	var mem []byte
 	var packed []float32
 	if weights != nil {
-		packed = weights.pack(p.key, func() []float32 {
-			packed := view[float32](allocate(4 * p.packed * p.groups))
-			p.pack(f, packed, w)
-			return packed
-		})
+		packed = weights.pack(packing{key: p.key, bytes: 4 * p.packed * p.groups, make: func(dst []float32) { p.pack(f, dst, w) }})
 	}
 	if packed == nil {
 		mem = f.b.memory.get(4 * p.packed * p.groups)

@@ -55,11 +55,8 @@ func (p *plain) run(f *frame, y, x, w, bias []float32, weights *Buffer) {
 	var mem []byte
 	var packed []float32
 	if weights != nil {
-		packed = weights.packWithin(p.key, 4*p.plan.WeightSize(), func() []float32 {
-			packed := view[float32](allocate(4 * p.plan.WeightSize()))
-			p.pack(f, packed, w)
-			return packed
-		})
+		bytes := 4 * p.plan.WeightSize()
+		packed = weights.pack(packing{key: p.key, bytes: bytes, winograd: bytes > 4*2*p.size, make: func(dst []float32) { p.pack(f, dst, w) }})
 	}
 	if packed == nil {
 		mem = f.b.memory.get(4 * p.plan.WeightSize())

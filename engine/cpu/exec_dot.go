@@ -143,7 +143,11 @@ func (d *dot) run(f *frame, dst, left, right []byte, weights *Buffer) {
 	}
 	for i := range batches {
 		oa, ob := at(i)
-		if packed := d.cached(f, weights, b[ob:], ob); packed != nil {
+		packed := d.cached(f, weights, b[min(ob, len(b)):], ob)
+		if len(b) == 0 && packed == nil {
+			b = view[float32](weights.plain())
+		}
+		if packed != nil {
 			w := &dotSpace{packed: packed}
 			w.aCopy.take(f, d.a)
 			d.product(f, w, c[i*d.m*d.n:][:d.m*d.n], a[oa:], true)
@@ -280,11 +284,22 @@ func (d *dot) cached(f *frame, weights *Buffer, b []float32, at int) []float32 {
 	if weights == nil || d.b.copied != nil {
 		return nil
 	}
-	return weights.pack(fmt.Sprint(d.key, at), func() []float32 {
-		packed := view[float32](allocate(4 * f.b.set.PackedSize(d.k, d.n)))
-		packB(f, packed, b, d.k, d.n, d.b.rowStride, d.b.colStride, true)
-		return packed
-	})
+	p := packing{key: fmt.Sprint(d.key, at), bytes: 4 * f.b.set.PackedSize(d.k, d.n)}
+	p.make = func(dst []float32) { packB(f, dst, b, d.k, d.n, d.b.rowStride, d.b.colStride, true) }
+	if d.wholeWeight() {
+		p.make = func(dst []float32) {
+			weights.restore()
+			packB(f, dst, view[float32](weights.mem), d.k, d.n, d.b.rowStride, d.b.colStride, true)
+		}
+		set := f.b.set // the pack lives as long as the buffer, and must not hold it
+		p.unpack = func(dst, packed []float32) { set.UnpackB(dst, packed, d.k, d.n, d.b.rowStride, d.b.colStride) }
+	}
+	return weights.pack(p)
+}
+
+// wholeWeight reports whether B is all of a parameter, so that its packed form holds the parameter.
+func (d *dot) wholeWeight() bool {
+	return d.b.copied == nil && d.batch.size() == 1 && (d.b.colStride == 1 && d.b.rowStride == d.n || d.b.rowStride == 1 && d.b.colStride == d.k)
 }
 
 // dotLoops multiplies any type.

@@ -150,11 +150,7 @@ func (d *dot) runMixed(f *frame, dst, left, right []byte, weights *Buffer) {
 func (d *dot) packedMixed(f *frame, weights *Buffer, b []float32) (packed []uint16, back []byte) {
 	size := 2 * f.b.set.PackedSizeBF16(d.k, d.n)
 	if weights != nil && d.b.copied == nil {
-		kept := weights.pack(fmt.Sprint(d.key, 0), func() []float32 {
-			p := view[float32](allocate(size))
-			d.packMixed(f, view[uint16](bytesOf(p)), b)
-			return p
-		})
+		kept := weights.pack(packing{key: fmt.Sprint(d.key, 0), bytes: size, make: func(dst []float32) { d.packMixed(f, view[uint16](bytesOf(dst)), b) }})
 		if kept != nil {
 			return view[uint16](bytesOf(kept)), nil
 		}

@@ -36,10 +36,11 @@ const (
 )
 
 type slot struct {
-	kind  slotKind
-	index int // of the parameter or output, or the offset in its arena
-	bytes int
-	data  []byte // of a constant
+	kind   slotKind
+	index  int // of the parameter or output, or the offset in its arena
+	bytes  int
+	data   []byte // of a constant
+	packed bool   // a parameter that is read in packed form alone
 }
 
 // outSlot says where an output is found after a run: in memory of its own, or copied from another slot.
@@ -54,6 +55,7 @@ type frame struct {
 	b      *Backend
 	slots  [][]byte
 	inputs []*Buffer // by slot: the buffer behind it if it is an input that is not donated, else nil
+	used   []*Buffer // by slot: the buffer in use
 }
 
 // thunk is one step of a run.
@@ -95,8 +97,12 @@ func (e *Executable) point(f *frame, bufs []*Buffer, donate []bool, arena, kept 
 		case s.kind == isKept && kept != nil:
 			f.slots[i] = kept[s.index : s.index+s.bytes : s.index+s.bytes]
 		case s.kind == isParam && bufs[s.index] != nil:
-			f.slots[i] = bufs[s.index].mem
-			if len(donate) == 0 || !donate[s.index] {
+			donated := len(donate) > 0 && donate[s.index]
+			if f.used[i] == nil {
+				f.used[i] = bufs[s.index]
+				f.slots[i] = bufs[s.index].use(s.packed && !donated)
+			}
+			if !donated {
 				f.inputs[i] = bufs[s.index]
 			}
 		case s.kind == isConst:

@@ -80,6 +80,13 @@ func (p *Pending) Finish(late []compute.Buffer) ([]compute.Buffer, error) {
 // Drop ends the run. It may be called again.
 func (p *Pending) Drop() {
 	p.e.backend.memory.arenas.give(p.kept)
+	if p.f != nil {
+		for _, x := range p.f.used {
+			if x != nil {
+				x.unuse()
+			}
+		}
+	}
 	p.f, p.kept = nil, nil
 }
 
@@ -87,7 +94,8 @@ func isLate(p *ir.Node) bool { return strings.HasPrefix(p.Attr.(ir.Parameter).Na
 
 // begin takes the memory of what is kept.
 func (p *Pending) begin() {
-	p.f = &frame{b: p.e.backend, slots: make([][]byte, len(p.e.slots)), inputs: make([]*Buffer, len(p.e.slots))}
+	p.f = &frame{b: p.e.backend, slots: make([][]byte, len(p.e.slots)), inputs: make([]*Buffer, len(p.e.slots)),
+		used: make([]*Buffer, len(p.e.slots))}
 	if p.e.kept > 0 {
 		p.kept = p.e.backend.memory.arenas.take(p.e.kept)
 	}
@@ -104,13 +112,13 @@ func (p *Pending) step(thunks []thunk, which func(o outSlot) bool) ([]compute.Bu
 		}
 	}
 	e.point(p.f, p.bufs, p.donate, arena, p.kept, p.outs)
-	if err := e.run(p.f, thunks); err != nil { // the arena may still be in use
+	if err := e.run(p.f, thunks); err != nil { // what it used may still be in use
 		for i, o := range e.out {
 			if which(o) {
 				_ = p.outs[i].Finalize()
 			}
 		}
-		p.kept = nil
+		p.f, p.kept = nil, nil
 		return nil, errors.WithMessagef(err, "cpu: run %q", e.name)
 	}
 	var results []compute.Buffer

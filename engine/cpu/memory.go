@@ -18,6 +18,22 @@ func allocate(n int) []byte {
 	return b[skip : skip+n : skip+n]
 }
 
+// reserve returns n bytes, aligned, that free must get back: large ones are not the Go runtime's. The slice that free gets must be
+// the whole of it.
+func reserve(n int) []byte {
+	if n < mapFrom {
+		return allocate(n)
+	}
+	return mapPages(n)[:n]
+}
+
+// free gives back what reserve returned. Nobody may read it any more.
+func free(b []byte) {
+	if len(b) >= mapFrom {
+		unmapPages(b)
+	}
+}
+
 // view reinterprets memory as elements of type T. The memory must be aligned for T.
 func view[T any](mem []byte) []T {
 	var zero T
@@ -37,54 +53,87 @@ func bytesOf[T any](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(zero)))
 }
 
-// recycler keeps memory that was given back, by size, because fresh memory costs page faults and zeroing. What it keeps
-// is bounded by the most that was in use at a time, roughly: it drops everything when it holds more than keepBytes.
+// recycler keeps memory that was given back, by size, because fresh memory costs page faults and zeroing. It keeps at most
+// keep bytes, those of the sizes that were given back last.
 type recycler struct {
-	mu   sync.Mutex
-	free map[int][][]byte
-	held int
+	mu    sync.Mutex
+	sizes map[int][][]byte
+	order []int // sizes, that which was given back last at the end
+	held  int
+	keep  int
 
-	arenas   arenas
-	winograd budget // of packs
+	arenas          arenas
+	packs, winograd budget // of all packs, of Winograd's
 }
 
-const keepBytes = 256 << 20
+// What a recycler keeps, in bytes: enough for the largest convolution's weights in Winograd's form, on which the other sizes
+// of a painting come on top.
+const (
+	keepBytes    = 192 << 20
+	keepLowBytes = 64 << 20
+)
 
 // get returns n bytes with any content.
 func (r *recycler) get(n int) []byte {
 	r.mu.Lock()
-	list := r.free[n]
+	list := r.sizes[n]
 	if k := len(list); k > 0 {
 		b := list[k-1]
-		r.free[n] = list[:k-1]
+		r.sizes[n] = list[:k-1]
 		r.held -= n
 		r.mu.Unlock()
 		return b
 	}
 	r.mu.Unlock()
-	return allocate(n)
+	return reserve(n)
 }
 
 // put gives memory back that nobody uses any more.
 func (r *recycler) put(b []byte) {
-	if len(b) == 0 {
+	n := len(b)
+	if n == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.free == nil || r.held+len(b) > keepBytes {
-		r.free, r.held = map[int][][]byte{}, 0
-		if len(b) > keepBytes {
-			return
-		}
+	if n > r.keep {
+		free(b)
+		return
 	}
-	r.free[len(b)] = append(r.free[len(b)], b)
-	r.held += len(b)
+	if r.sizes == nil {
+		r.sizes = map[int][][]byte{}
+	}
+	if i := slices.Index(r.order, n); i >= 0 {
+		r.order = slices.Delete(r.order, i, i+1)
+	}
+	r.order = append(r.order, n)
+	for r.held+n > r.keep && len(r.order) > 0 {
+		old := r.order[0]
+		list := r.sizes[old]
+		if len(list) == 0 {
+			delete(r.sizes, old)
+			r.order = r.order[1:]
+			continue
+		}
+		free(list[len(list)-1])
+		r.sizes[old] = list[:len(list)-1]
+		r.held -= old
+	}
+	if !slices.Contains(r.order, n) {
+		r.order = append(r.order, n)
+	}
+	r.sizes[n] = append(r.sizes[n], b)
+	r.held += n
 }
 
 func (r *recycler) drop() {
 	r.mu.Lock()
-	r.free, r.held = nil, 0
+	for _, list := range r.sizes {
+		for _, b := range list {
+			free(b)
+		}
+	}
+	r.sizes, r.order, r.held = nil, nil, 0
 	r.mu.Unlock()
 	r.arenas.drop()
 }
@@ -122,7 +171,8 @@ func (a *arenas) take(n int) []byte {
 	if best >= 0 {
 		return m
 	}
-	return allocate(n)
+	free(m)
+	return reserve(n)
 }
 
 // give takes back what take returned.
@@ -137,6 +187,9 @@ func (a *arenas) give(m []byte) {
 
 func (a *arenas) drop() {
 	a.mu.Lock()
+	for _, m := range a.free {
+		free(m)
+	}
 	a.free = nil
 	a.mu.Unlock()
 }

@@ -44,6 +44,20 @@ func (s *Set) PackBRange(dst, b []float32, k, n, rowStride, colStride, panel0, p
 	}
 }
 
+// UnpackB is the inverse of PackB: it writes the elements of B, and nothing else.
+func (s *Set) UnpackB(b, packed []float32, k, n, rowStride, colStride int) {
+	for p := range s.Panels(n) {
+		w := min(s.nr, n-p*s.nr)
+		for i := range k {
+			row := packed[(p*k+i)*s.nr:][:w]
+			at := i*rowStride + p*s.nr*colStride
+			for j, x := range row {
+				b[at+j*colStride] = x
+			}
+		}
+	}
+}
+
 // packPanel writes one panel [k][nr] from w <= nr columns.
 func (s *Set) packPanel(dst, b []float32, k, w, rowStride, colStride int) {
 	nr := s.nr
