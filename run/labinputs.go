@@ -126,7 +126,7 @@ func (b *labBench) sketch(ctx context.Context, o spec.Operand) (vqgan.Codes, err
 	if err != nil {
 		return vqgan.Codes{}, err
 	}
-	if err := s.begin(); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return vqgan.Codes{}, fmt.Errorf("run: start a sketch: %w", err)
 	}
 	for step := range job.Steps {

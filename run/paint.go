@@ -21,6 +21,9 @@ type Painting struct {
 	// were painted.
 	AutoStop int
 	Inputs   Inputs // pictures that the job names by sha256
+	// BestOf is how many starts are drawn from a prior for CLIP to choose one; 0 means 8. The job has the number of the one
+	// chosen.
+	BestOf int
 
 	Chunk        int // cuts that are looked at together; 0 means the loop's default
 	SaveEvery    int // steps between saves of the state; 0 means 25
@@ -53,6 +56,11 @@ func (r *Runner) Check(j *spec.Job) error {
 			return err
 		}
 	}
+	if d := j.Start.Draw; d != nil {
+		if err := r.checkDraw(d); err != nil {
+			return err
+		}
+	}
 	f := m.Factor()
 	if j.Width%f != 0 || j.Height%f != 0 {
 		return spec.Refusef(fmt.Sprintf("the nearest size is %dx%d", nearest(j.Width, f), nearest(j.Height, f)),
@@ -81,7 +89,7 @@ func (r *Runner) Paint(ctx context.Context, req Painting, sink event.Sink) (Resu
 	if s.folder, err = createFolder(req.Dir); err != nil {
 		return Result{}, err
 	}
-	if err := s.begin(); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return Result{}, fmt.Errorf("run: start the picture: %w", err)
 	}
 	for sum, data := range s.used { // the pictures of prompts and, since begin, of the start

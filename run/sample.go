@@ -11,7 +11,6 @@ import (
 	"github.com/smalti/smalti/pixel"
 	"github.com/smalti/smalti/prior"
 	"github.com/smalti/smalti/spec"
-	"github.com/smalti/smalti/vqgan"
 )
 
 // Sampling asks for pictures drawn from a prior.
@@ -253,7 +252,7 @@ func (b *drawing) judged(ctx context.Context, c prior.Codes, words []float32) (p
 	if err := ctx.Err(); err != nil {
 		return pixel.Image{}, 0, err
 	}
-	img, err := b.from.VQGAN.Decode(vqgan.Codes{H: c.H, W: c.W, Idx: c.Idx})
+	img, err := b.from.picture(c)
 	if err != nil || words == nil {
 		return img, 0, err
 	}

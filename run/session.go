@@ -147,7 +147,7 @@ func (s *session) config() (paint.Config, error) {
 		Optimiser: paint.OptimiserConfig{Kind: j.Optimiser.Name}, LR: rate(j), Average: j.EMA,
 		Plateau: paint.Plateau{Patience: j.Optimiser.Plateau, Factor: j.Optimiser.PlateauFactor}}
 	if j.Start.Weight > 0 {
-		c.Latent = append(c.Latent, paint.Pull{Weight: paint.Const(j.Start.Weight)})
+		c.Latent = append(c.Latent, paint.Pull{Weight: pull(j)})
 	}
 	if j.Losses.MSEDecay > 0 {
 		c.Latent = append(c.Latent, paint.Shrink{Weight: paint.Const(j.Losses.MSEDecay), Hyperbolic: true})
@@ -180,9 +180,24 @@ func rate(j *spec.Job) paint.Schedule {
 		{Step: 0, Value: j.Optimiser.LR}, {Step: j.Length - 1, Value: j.Optimiser.LR * j.Optimiser.FinalLR}}}
 }
 
+// pull is the weight of the start in absolute steps.
+func pull(j *spec.Job) paint.Schedule {
+	w := j.Start.Weight
+	if j.Start.Fade == 0 || j.Length < 2 {
+		return paint.Const(w)
+	}
+	return paint.Schedule{Shape: paint.Linear, Points: []paint.Point{{Step: 0, Value: w}, {Step: j.Length - 1, Value: w * (1 - j.Start.Fade)}}}
+}
+
 // begin puts the start on the canvas.
-func (s *session) begin() error {
+func (s *session) begin(ctx context.Context) error {
 	start := paint.Start{Kind: paint.StartKind(s.job.Start.Kind)}
+	if s.job.Start.Kind == "prior" {
+		var err error
+		if start, err = s.drawStart(ctx); err != nil {
+			return err
+		}
+	}
 	if s.job.Start.Kind == "image" {
 		img, err := s.picture(s.job.Start.Image)
 		if err != nil {

@@ -16,7 +16,7 @@ const Schema = 1
 var (
 	Schemes    = []string{"updated", "original", "pooled"}
 	Optimisers = []string{"adam", "adamw", "adagrad", "adamax", "radam", "rmsprop", "sgd", "diffgrad", "adamp"}
-	Starts     = []string{"codes", "pixels", "gradient", "fractal", "image"}
+	Starts     = []string{"codes", "pixels", "gradient", "fractal", "prior", "image"}
 	Precisions = []string{"f32", "mixed"}
 )
 
@@ -124,8 +124,45 @@ func (o Optimiser) validate() error {
 type Start struct {
 	Kind  string `json:"kind"`
 	Image string `json:"image,omitempty"` // sha256 of the picture file, hex, for kind image
-	// Weight pulls the latent towards its start (mean square of the difference, halved).
+	// Weight pulls the latent towards its start (mean square of the difference, halved). Fade is the share of it that is gone
+	// at step Length; it goes evenly.
 	Weight float64 `json:"weight,omitempty"`
+	Fade   float64 `json:"fade,omitempty"`
+	Draw   *Draw   `json:"draw,omitempty"` // for kind prior
+}
+
+// Draw says how the start is drawn from a prior: as a Sample of that number is.
+type Draw struct {
+	Prior  ModelRef `json:"prior"`
+	Prompt string   `json:"prompt"`           // what the prior reads
+	Number *int     `json:"number,omitempty"` // of the picture among those of the job's seed; absent until one is chosen
+
+	Temperature float64 `json:"temperature"`
+	TopK        int     `json:"top_k"`
+	TopP        float64 `json:"top_p"`
+	Guidance    float64 `json:"guidance"`
+}
+
+// DefaultDraw draws as DefaultSample does.
+func DefaultDraw() Draw {
+	s := DefaultSample()
+	return Draw{Prior: s.Prior, Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, Guidance: s.Guidance}
+}
+
+func (s Start) validate() error {
+	if err := errors.Join(within("--init-weight", s.Weight, 0, 1e6), within("--init-fade", s.Fade, 0, 1)); err != nil {
+		return err
+	}
+	if d := s.Draw; (s.Kind == "prior") != (d != nil) {
+		return Refuse("only --init-noise prior draws from a prior, and it needs one", "use --init-noise prior with --prior NAME")
+	} else if d != nil {
+		one := Sample{Prompt: d.Prompt, Temperature: d.Temperature, TopK: d.TopK, TopP: d.TopP, Guidance: d.Guidance, Prior: d.Prior}
+		if d.Number != nil {
+			one.Number = *d.Number
+		}
+		return one.Validate()
+	}
+	return nil
 }
 
 // Losses are the weights of the terms beside CLIP's.
@@ -195,7 +232,7 @@ func (j *Job) Validate() error {
 		within("--lr", j.Optimiser.LR, 1e-6, 1e3),
 		within("the final share of --lr", j.Optimiser.FinalLR, 0, 1),
 		j.Optimiser.validate(),
-		within("--init-weight", j.Start.Weight, 0, 1e6),
+		j.Start.validate(),
 		within("--cut-power", j.Cuts.Power, 0.01, 100),
 		within("--edge-fair", j.Cuts.EdgeFair, 0, 1),
 		within("--average", j.Cuts.Average, 0, 1),

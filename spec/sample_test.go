@@ -53,3 +53,32 @@ func TestSampleRefusals(t *testing.T) {
 		}
 	}
 }
+
+func TestDrawnStart(t *testing.T) {
+	j := Default()
+	j.Prompts = []Prompt{{Text: "a", Weight: 1}}
+	d := DefaultDraw()
+	j.Start.Kind, j.Start.Draw = "prior", &d
+	number := 5
+	d.Number = &number
+	data, err := j.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Decode(data)
+	if err != nil || *back.Start.Draw.Number != 5 || back.Start.Draw.Guidance != d.Guidance {
+		t.Fatalf("read back %+v, %v", back, err)
+	}
+	for name, spoil := range map[string]func(*Job){
+		"no draw":    func(j *Job) { j.Start.Draw = nil },
+		"other kind": func(j *Job) { j.Start.Kind = "codes" },
+		"fade":       func(j *Job) { j.Start.Fade = math.NaN() },
+		"number":     func(j *Job) { bad := -1; e := d; e.Number = &bad; j.Start.Draw = &e },
+		"guidance":   func(j *Job) { e := d; e.Guidance = -1; j.Start.Draw = &e },
+	} {
+		k := j
+		if spoil(&k); k.Validate() == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}

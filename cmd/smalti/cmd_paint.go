@@ -24,6 +24,8 @@ type paintOptions struct {
 	init, initNoise        string
 	clips                  []string
 	job                    spec.Job
+	draw                   spec.Draw // of --init-noise prior
+	bestOf                 int
 	stopAt                 int
 	losses, filters, drops []string
 	plateau                string
@@ -60,7 +62,7 @@ func (o *sittingOptions) apply(req *run.Painting) error {
 }
 
 func (a *app) newPaint() *cobra.Command {
-	o := paintOptions{job: spec.Default()}
+	o := paintOptions{job: spec.Default(), draw: spec.DefaultDraw()}
 	cmd := &cobra.Command{
 		Use:   "paint PROMPT...",
 		Short: "Paint a picture from words",
@@ -99,8 +101,12 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&j.VQGAN.Name, "vqgan", j.VQGAN.Name, "model that paints")
 	f.StringArrayVar(&o.clips, "clip", nil, "model that judges, `NAME[=WEIGHT]`; may be given again for several (default "+j.CLIP[0].Name+")")
 	f.StringVar(&o.init, "init", "", "start from the picture in `FILE`")
-	f.StringVar(&o.initNoise, "init-noise", j.Start.Kind, "start from random codes, pixels, gradient or fractal")
-	f.Float64Var(&j.Start.Weight, "init-weight", 0, "pull towards the start")
+	f.StringVar(&o.initNoise, "init-noise", j.Start.Kind, "start from random codes, pixels, gradient, fractal, or a picture drawn from a prior")
+	f.Float64Var(&j.Start.Weight, "init-weight", 0, fmt.Sprintf("pull towards the start; %g with --init-noise prior", priorPull))
+	f.Float64Var(&j.Start.Fade, "init-fade", 0, "share of that pull which is gone at the end")
+	f.StringVar(&o.draw.Prior.Name, "prior", o.draw.Prior.Name, "model that draws the start of --init-noise prior")
+	f.Float64Var(&o.draw.Guidance, "guidance", o.draw.Guidance, "how much that start exaggerates the words; 1 is their own way")
+	f.IntVar(&o.bestOf, "best-of", 8, "starts drawn from the prior, of which CLIP chooses one")
 	f.StringArrayVar(&o.images, "image-prompt", nil, "look like the picture in `FILE[:weight[:stop]]`; may be given again")
 	f.StringArrayVar(&o.noises, "noise-prompt", nil, "a random direction, `SEED[:weight]`; may be given again")
 	f.StringVar(&j.Optimiser.Name, "opt", j.Optimiser.Name, "optimiser: "+strings.Join(spec.Optimisers, ", "))
@@ -261,6 +267,9 @@ func (o *paintOptions) prompts(j *spec.Job, req *run.Painting, args []string) (e
 		j.Prompts = append(j.Prompts, p)
 	}
 	j.Start.Kind = o.initNoise
+	if err := o.drawn(j, req); err != nil {
+		return err
+	}
 	if o.init != "" {
 		if o.given("init-noise") {
 			return spec.Refuse("--init and --init-noise both say where to start", "give one of them")
@@ -271,6 +280,37 @@ func (o *paintOptions) prompts(j *spec.Job, req *run.Painting, args []string) (e
 		}
 	} else if j.Start.Kind == "image" {
 		return spec.Refuse("--init-noise image needs a picture", "use --init FILE")
+	}
+	return nil
+}
+
+// Defaults of a start from a prior: it is a picture already, which large steps and no pull would take apart again.
+const (
+	priorPull = 1.0
+	priorLR   = 0.05
+)
+
+// drawn fills in how the start is drawn from a prior, by the first words that pull from the first step on.
+func (o *paintOptions) drawn(j *spec.Job, req *run.Painting) error {
+	if j.Start.Kind != "prior" {
+		return nil
+	}
+	if o.bestOf < 1 || o.bestOf > 1024 {
+		return spec.Refusef("use 1 to 1024", "--best-of is %d", o.bestOf)
+	}
+	d := o.draw
+	for _, p := range j.Prompts {
+		if p.Text != "" && p.Weight > 0 && p.From == 0 {
+			d.Prompt = p.Text
+			break
+		}
+	}
+	j.Start.Draw, req.BestOf = &d, o.bestOf
+	if !o.given("init-weight") {
+		j.Start.Weight = priorPull
+	}
+	if !o.given("lr") {
+		j.Optimiser.LR = priorLR
 	}
 	return nil
 }

@@ -172,6 +172,9 @@ func describe(j *spec.Job) [][2]string {
 	if j.Start.Image != "" {
 		start += " " + j.Start.Image[:min(12, len(j.Start.Image))]
 	}
+	if d := j.Start.Draw; d != nil && d.Number != nil {
+		start += fmt.Sprintf(" %s, picture %d", modelLine(d.Prior), *d.Number)
+	}
 	add("start", "%s", start)
 	for _, l := range j.Losses.Look {
 		add("loss", "%s %g %s", l.Name, l.Weight, strings.Join(l.Colours, ","))
