@@ -9,6 +9,7 @@ import (
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/paint"
 	"github.com/smalti/smalti/spec"
+	"github.com/smalti/smalti/vqgan"
 )
 
 // Painting says what to paint and where to put it. What is not in the Job does not change the picture.
@@ -148,6 +149,7 @@ type session struct {
 	sink    event.Sink
 	job     *spec.Job
 	painter *paint.Painter
+	decoder *vqgan.Model
 	eyes    []*eye
 	prompts []spec.Prompt // every prompt of the job and of its edits
 	// embeddings[encoder][prompt] are the rows [n,D] of a prompt.
@@ -202,8 +204,10 @@ func (s *session) run(ctx context.Context) (res Result, err error) {
 	if err != nil {
 		return res, fmt.Errorf("run: score the picture: %w", err)
 	}
+	scores := seams(final, s.job.Tile)
+	scores["start"], scores["end"] = res.Start, res.End
 	s.sink.Emit(event.Event{Kind: event.Done, Step: res.Step, Steps: last, Path: s.req.Out, Seconds: s.now().Sub(began).Seconds(),
-		Scores: map[string]float64{"start": res.Start, "end": res.End}, Picture: toImage(final)})
+		Scores: scores, Picture: toImage(final)})
 	return res, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/paint"
+	"github.com/smalti/smalti/pixel"
 	"github.com/smalti/smalti/spec"
 )
 
@@ -118,7 +119,7 @@ func (s *session) targetsOf(prompts []spec.Prompt) []paint.Target {
 		for _, p := range prompts {
 			k := s.promptIndex(p)
 			out = append(out, paint.Target{Name: targetName(e.name, p, len(s.eyes)), Encoder: i, Embedding: s.embeddings[i][k],
-				Weight: p.Weight * e.weight, Stop: p.Stop})
+				Weight: p.Weight * e.weight, Stop: p.Stop, Window: window(p.Region, s.job.Width, s.job.Height)})
 		}
 	}
 	return out
@@ -138,7 +139,7 @@ func targetName(encoder string, p spec.Prompt, encoders int) string {
 	return name
 }
 
-// score is the mean cosine similarity of the whole picture, without cuts or augmentations, with the prompts that pull at
+// score is the mean cosine similarity of the whole picture, or of a prompt's region of it, without cuts or augmentations, with the prompts that pull at
 // the end, weighted as they are and over all encoders.
 func (s *session) score(ctx context.Context, pic paint.Picture) (float64, error) {
 	now, err := s.job.At(s.job.Steps)
@@ -151,13 +152,20 @@ func (s *session) score(ctx context.Context, pic paint.Picture) (float64, error)
 	}
 	var sum, weights float64
 	for i, e := range s.eyes {
-		seen, err := e.model.EncodeImage(ctx, toImage(pic))
+		whole, err := e.model.EncodeImage(ctx, toImage(pic))
 		if err != nil {
 			return 0, err
 		}
 		for _, p := range prompts {
 			if p.Weight <= 0 {
 				continue
+			}
+			seen := whole
+			if w := window(p.Region, pic.W, pic.H); w != nil {
+				part := pixel.Image{W: pic.W, H: pic.H, Pix: pic.Pix}.Crop(w.X, w.Y, w.W, w.H)
+				if seen, err = e.model.EncodeImage(ctx, part.ToImage()); err != nil {
+					return 0, err
+				}
 			}
 			rows := s.embeddings[i][s.promptIndex(p)]
 			width := len(seen[0])

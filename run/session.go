@@ -90,6 +90,10 @@ func (r *Runner) prepare(ctx context.Context, req *Painting, sink event.Sink) (*
 		return nil, err
 	}
 	job.VQGAN = ref
+	if decoder, err = tiled(decoder, &job); err != nil {
+		return nil, err
+	}
+	s.decoder = decoder
 	job.CLIP = append([]spec.ModelRef(nil), job.CLIP...)
 	encoders := make([]paint.ImageEncoder, len(job.CLIP))
 	for i, c := range job.CLIP {
@@ -155,6 +159,11 @@ func (s *session) config() (paint.Config, error) {
 	if j.Losses.TV > 0 {
 		c.Pixel = append(c.Pixel, paint.WeightedPixelLoss{Loss: paint.TotalVariation{}, Weight: paint.Const(j.Losses.TV)})
 	}
+	if c.Keep, err = s.keep(); err != nil {
+		return paint.Config{}, err
+	}
+	wrap := wrapOf(j.Tile)
+	c.Torus = paint.Torus{Rows: wrap.Rows, Columns: wrap.Columns}
 	c.Pixel = append(c.Pixel, looks(j.Losses.Look)...)
 	return c, nil
 }
@@ -203,10 +212,14 @@ func (s *session) begin(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		whole, err := s.start(img)
+		if err != nil {
+			return err
+		}
 		if own := s.ownCodes(s.job.Start.Image); own != nil {
 			start.Kind, start.Codes = paint.StartGrid, own
 		} else {
-			start.Kind, start.Picture = paint.StartPicture, s.fill(img)
+			start.Kind, start.Picture = paint.StartPicture, whole.Pix
 		}
 	}
 	return s.painter.Begin(start)

@@ -48,6 +48,10 @@ type Job struct {
 	Start     Start     `json:"start"`
 	Losses    Losses    `json:"losses"`
 	Filters   []Filter  `json:"filters,omitempty"`
+	// Mask keeps a part of the picture that the job starts from.
+	Mask *Mask `json:"mask,omitempty"`
+	// Tile names the axes along which the picture continues at its opposite side: x, y or xy.
+	Tile string `json:"tile,omitempty"`
 	// EMA is the decay of the running mean of the latent that is shown and saved; 0 shows the latent itself.
 	EMA float64 `json:"ema,omitempty"`
 
@@ -240,6 +244,7 @@ func (j *Job) Validate() error {
 		within("--mse-decay", j.Losses.MSEDecay, 0, 1e6),
 		within("--ema", j.EMA, 0, 0.9999),
 		j.validateLooks(),
+		j.validatePlaces(),
 		j.validateModels(),
 		j.validateEdits(),
 	}

@@ -163,7 +163,7 @@ func (r *Region) Weight(x, y float64) float64 {
 	return 0
 }
 
-// ParseRegion reads "circle:X,Y,RADIUS" or "rect:X,Y,W,H".
+// ParseRegion reads "circle:X,Y,RADIUS" or "rect:X,Y,W,H"; one number more is the feather.
 func ParseRegion(s string) (*Region, error) {
 	shape, list, _ := strings.Cut(s, ":")
 	var v []float64
@@ -177,12 +177,33 @@ func ParseRegion(s string) (*Region, error) {
 	}
 	var r *Region
 	switch {
-	case shape == "circle" && len(v) == 3:
+	case shape == "circle" && (len(v) == 3 || len(v) == 4):
 		r = &Region{X: v[0], Y: v[1], R: v[2]}
-	case shape == "rect" && len(v) == 4:
+	case shape == "rect" && (len(v) == 4 || len(v) == 5):
 		r = &Region{X: v[0], Y: v[1], W: v[2], H: v[3]}
 	default:
 		return nil, Refusef("write circle:X,Y,RADIUS or rect:X,Y,W,H, in pixels", "%q is no region", s)
 	}
+	if n := len(v); n == 5 || n == 4 && shape == "circle" {
+		r.Feather = v[n-1]
+	}
 	return r, r.validate()
+}
+
+// IsRegion reports whether s is meant as a region.
+func IsRegion(s string) bool {
+	return strings.HasPrefix(s, "circle:") || strings.HasPrefix(s, "rect:")
+}
+
+// Box is the part of a picture of width x height that has any of the region, in whole pixels; empty (x1 <= x0 or
+// y1 <= y0) when there is none.
+func (r *Region) Box(width, height int) (x0, y0, x1, y1 int) {
+	half := r.Feather / 2
+	left, top, right, bottom := r.X, r.Y, r.X+r.W, r.Y+r.H
+	if r.R > 0 {
+		left, top, right, bottom = r.X-r.R, r.Y-r.R, r.X+r.R, r.Y+r.R
+	}
+	clip := func(v float64, most int) int { return int(min(max(v, 0), float64(most))) }
+	return clip(math.Floor(left-half), width), clip(math.Floor(top-half), height),
+		clip(math.Ceil(right+half), width), clip(math.Ceil(bottom+half), height)
 }

@@ -20,6 +20,8 @@ type Prompt struct {
 	// From and Until bound the steps in which the prompt acts: From <= step < Until; Until 0 means to the end.
 	From  int `json:"from,omitempty"`
 	Until int `json:"until,omitempty"`
+	// Region is the part of the picture that the prompt looks at; nil means all of it.
+	Region *Region `json:"region,omitempty"`
 }
 
 // ParsePrompts reads prompts as users write them:
@@ -55,6 +57,21 @@ func ParsePrompts(args []string, steps int) ([]Prompt, error) {
 		return nil, Refuse("there is no prompt", `say what to paint, for example: smalti paint "a red apple"`)
 	}
 	return out, nil
+}
+
+// ParseRegionPrompt reads REGION=PROMPT as the --region-prompt flag takes it.
+func ParseRegionPrompt(s string) (Prompt, error) {
+	region, text, ok := strings.Cut(s, "=")
+	if !ok {
+		return Prompt{}, Refusef("write REGION=PROMPT, for example rect:0,0,64,64=a red apple", "--region-prompt %q has no prompt", s)
+	}
+	r, err := ParseRegion(region)
+	if err != nil {
+		return Prompt{}, err
+	}
+	p, err := parsePrompt(text)
+	p.Region = r
+	return p, err
 }
 
 func parsePrompt(s string) (Prompt, error) {

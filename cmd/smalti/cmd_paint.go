@@ -28,6 +28,10 @@ type paintOptions struct {
 	bestOf                 int
 	stopAt                 int
 	losses, filters, drops []string
+	regions                []string
+	mask, outpaint         string
+	maskInvert             bool
+	feather, seam          float64
 	plateau                string
 	autoStop               int
 	sitting                sittingOptions
@@ -74,6 +78,9 @@ The picture is a PNG that carries its recipe: smalti rerun paints it again, byte
 		Example: `  smalti paint "a red apple"
   smalti paint "a lighthouse at night | fog:-0.5" -o lighthouse.png --size 192x128 --seed 7 --preset fine
   smalti paint "in the style of a mosaic" --init photo.jpg --init-weight 0.5
+  smalti paint "a window" --init house.png --mask rect:40,40,32,32 -o house-window.png
+  smalti paint "pebbles" --tile xy
+  smalti paint "a meadow" --region-prompt "circle:64,80,30=a red apple"
   smalti paint "a snowflake" --filter mirror:square --loss palette:2:ffffff,3366cc`,
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -109,6 +116,13 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.bestOf, "best-of", 8, "starts drawn from the prior, of which CLIP chooses one")
 	f.StringArrayVar(&o.images, "image-prompt", nil, "look like the picture in `FILE[:weight[:stop]]`; may be given again")
 	f.StringArrayVar(&o.noises, "noise-prompt", nil, "a random direction, `SEED[:weight]`; may be given again")
+	f.StringArrayVar(&o.regions, "region-prompt", nil, "a prompt for a part of the picture, `REGION=PROMPT`: circle:X,Y,R[,FEATHER] or rect:X,Y,W,H[,FEATHER]; may be given again")
+	f.StringVar(&o.mask, "mask", "", "keep the picture of --init and paint only where `FILE` is light, or in a REGION")
+	f.BoolVar(&o.maskInvert, "mask-invert", false, "paint where the mask is dark")
+	f.StringVar(&o.outpaint, "outpaint", "", "paint beyond the picture of --init: `LEFT,TOP,RIGHT,BOTTOM` pixels")
+	f.Float64Var(&o.feather, "feather", 8, "pixels inside the mask over which new and old are mixed")
+	f.Float64Var(&o.seam, "seam", 1, "weight of the loss that makes new and old meet there")
+	f.StringVar(&j.Tile, "tile", "", "make sides fit their opposite ones, for patterns without a seam: "+strings.Join(spec.Tiles, ", "))
 	f.StringVar(&j.Optimiser.Name, "opt", j.Optimiser.Name, "optimiser: "+strings.Join(spec.Optimisers, ", "))
 	f.Float64Var(&j.Optimiser.LR, "lr", j.Optimiser.LR, "learning rate")
 	f.StringArrayVar(&o.drops, "lr-drop", nil, "lower the learning rate, `STEP:FACTOR`, for example 75:0.1, in the place of its cosine; may be given again")
@@ -207,6 +221,37 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 	return req, o.sitting.apply(req)
 }
 
+// places fills in the mask, and for outpainting the size that follows from it.
+func (o *paintOptions) places(j *spec.Job, req *run.Painting) (err error) {
+	if o.mask == "" && o.outpaint == "" {
+		return nil
+	}
+	m := &spec.Mask{Invert: o.maskInvert, Feather: o.feather, Seam: o.seam}
+	j.Mask = m
+	if o.outpaint != "" {
+		if m.Outpaint, err = spec.ParseOutpaint(o.outpaint); err != nil {
+			return err
+		}
+		if !o.given("size") && o.init != "" {
+			img, err := decodePicture(o.init)
+			if err != nil {
+				return err
+			}
+			j.Width, j.Height = img.Bounds().Dx()+m.Outpaint[0]+m.Outpaint[2], img.Bounds().Dy()+m.Outpaint[1]+m.Outpaint[3]
+		}
+	}
+	switch {
+	case o.mask == "":
+	case spec.IsRegion(o.mask):
+		m.Region, err = spec.ParseRegion(o.mask)
+	default:
+		if m.Picture, err = req.Inputs.AddInput(o.mask); err != nil {
+			err = fmt.Errorf("read the picture of --mask: %w", err)
+		}
+	}
+	return err
+}
+
 // rates fills in what changes the learning rate.
 func (o *paintOptions) rates(j *spec.Job) error {
 	for _, s := range o.drops {
@@ -265,6 +310,16 @@ func (o *paintOptions) prompts(j *spec.Job, req *run.Painting, args []string) (e
 			return err
 		}
 		j.Prompts = append(j.Prompts, p)
+	}
+	for _, s := range o.regions {
+		p, err := spec.ParseRegionPrompt(s)
+		if err != nil {
+			return err
+		}
+		j.Prompts = append(j.Prompts, p)
+	}
+	if err := o.places(j, req); err != nil {
+		return err
 	}
 	j.Start.Kind = o.initNoise
 	if err := o.drawn(j, req); err != nil {

@@ -120,18 +120,36 @@ func describeLab(l *spec.Lab) [][2]string {
 	for _, c := range l.Codes {
 		rows = append(rows, [2]string{"code", fmt.Sprintf("%d becomes %d", c[0], c[1])})
 	}
-	if r := l.Region; r != nil {
-		shape := fmt.Sprintf("rect:%g,%g,%g,%g", r.X, r.Y, r.W, r.H)
-		if r.R > 0 {
-			shape = fmt.Sprintf("circle:%g,%g,%g", r.X, r.Y, r.R)
-		}
-		rows = append(rows, [2]string{"region", fmt.Sprintf("%s, feather %g", shape, r.Feather)})
+	if l.Region != nil {
+		rows = append(rows, [2]string{"region", regionText(l.Region)})
 	}
 	rows = append(rows, [2]string{"size", fmt.Sprintf("%dx%d", l.Width, l.Height)}, [2]string{"vqgan", modelLine(l.VQGAN)})
 	if l.CLIP.Name != "" {
 		rows = append(rows, [2]string{"clip", modelLine(l.CLIP)})
 	}
 	return append(rows, [2]string{"build", fmt.Sprintf("smalti %s, backend %s, CPU class %s", l.Build.Smalti, l.Build.Backend, l.Build.CPU)})
+}
+
+// regionText is a region as flags take it.
+func regionText(r *spec.Region) string {
+	if r.R > 0 {
+		return fmt.Sprintf("circle:%g,%g,%g,%g", r.X, r.Y, r.R, r.Feather)
+	}
+	return fmt.Sprintf("rect:%g,%g,%g,%g,%g", r.X, r.Y, r.W, r.H, r.Feather)
+}
+
+func maskText(m *spec.Mask) string {
+	text := fmt.Sprintf("outpaint %v", m.Outpaint)
+	switch {
+	case m.Picture != "":
+		text = "picture " + m.Picture[:min(12, len(m.Picture))]
+	case m.Region != nil:
+		text = regionText(m.Region)
+	}
+	if m.Invert {
+		text += " inverted"
+	}
+	return fmt.Sprintf("%s, feather %g, seam %g", text, m.Feather, m.Seam)
 }
 
 // describe lists what decides a picture, one line a thing.
@@ -147,6 +165,9 @@ func describe(j *spec.Job) [][2]string {
 			text = "picture " + p.Image[:min(12, len(p.Image))]
 		case p.Noise != nil:
 			text = fmt.Sprintf("noise %d", *p.Noise)
+		}
+		if p.Region != nil {
+			text += " (" + regionText(p.Region) + ")"
 		}
 		if p.Weight != 1 {
 			text += fmt.Sprintf(" (weight %g)", p.Weight)
@@ -181,6 +202,12 @@ func describe(j *spec.Job) [][2]string {
 	}
 	for _, f := range j.Filters {
 		add("filter", "%s %s%s", f.Name, f.Kind, strings.Join(f.Colours, ","))
+	}
+	if j.Mask != nil {
+		add("mask", "%s", maskText(j.Mask))
+	}
+	if j.Tile != "" {
+		add("tile", "%s", j.Tile)
 	}
 	add("precision", "%s", j.Precision)
 	add("build", "smalti %s, backend %s, CPU class %s", j.Build.Smalti, j.Build.Backend, j.Build.CPU)
@@ -279,7 +306,7 @@ func diffRecipes(pathA, pathB string) [][3]string {
 	}
 	rowsA, rowsB := joined(describe(a)), joined(describe(b))
 	var out [][3]string
-	for _, name := range []string{"prompt", "size", "steps", "seed", "vqgan", "clip", "cuts", "optimiser", "start", "loss", "filter", "precision", "build"} {
+	for _, name := range []string{"prompt", "size", "steps", "seed", "vqgan", "clip", "cuts", "optimiser", "start", "loss", "filter", "mask", "tile", "precision", "build"} {
 		if rowsA[name] != rowsB[name] {
 			out = append(out, [3]string{name, rowsA[name], rowsB[name]})
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/smalti/smalti/clip"
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gx"
+	"github.com/smalti/smalti/pixel"
 	"github.com/smalti/smalti/vqgan"
 	"github.com/smalti/smalti/weights"
 	"github.com/smalti/smalti/weights/weightstest"
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 		"mklarge":  func() { makeLarge(os.Args[1], os.Args[2]) },
 		"rss":      func() { limitMemory(os.Args[1:]) },
 		"mkidx":    func() { makeIDX(os.Args[1]) },
+		"kept":     func() { checkKept(os.Args[1:]) },
 		"truncate": func() { truncate(os.Args[1], os.Args[2]) },
 	})
 }
@@ -116,6 +118,37 @@ func makeHostile(path string) {
 	fail(err)
 	fail(weightstest.WriteLegacyPickle(f, weightstest.HostilePickles()[0].Pickle))
 	fail(f.Close())
+}
+
+// checkKept fails unless two pictures differ inside a rectangle and nowhere else: kept A B X0 Y0 X1 Y1.
+func checkKept(args []string) {
+	pics := make([]image.Image, 2)
+	for i := range pics {
+		img, err := pixel.DecodeFile(args[i])
+		fail(err)
+		pics[i] = img
+	}
+	var box [4]int
+	for i := range box {
+		v, err := strconv.Atoi(args[2+i])
+		fail(err)
+		box[i] = v
+	}
+	inside := image.Rect(box[0], box[1], box[2], box[3])
+	changed := false
+	b := pics[0].Bounds()
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			same := color.NRGBAModel.Convert(pics[0].At(x, y)) == color.NRGBAModel.Convert(pics[1].At(x, y))
+			if !same && !image.Pt(x, y).In(inside) {
+				fail(fmt.Errorf("pixel (%d,%d) outside of %v changed", x, y, inside))
+			}
+			changed = changed || !same
+		}
+	}
+	if !changed {
+		fail(fmt.Errorf("nothing changed inside of %v", inside))
+	}
 }
 
 // truncate cuts a file to a number of bytes: truncate FILE N.
