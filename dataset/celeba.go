@@ -3,7 +3,6 @@ package dataset
 import (
 	"archive/zip"
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -15,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/smalti/smalti/pixel"
 )
 
 // The layout of CelebA (Liu et al. 2015): aligned pictures of 178 x 218 pixels and a table of 40 attributes.
@@ -115,7 +116,7 @@ func (c *CelebA) list(dir string) error {
 }
 
 func isPicture(name string) bool {
-	return slices.Contains(folderTypes, strings.ToLower(filepath.Ext(name))) && !strings.HasPrefix(name, ".")
+	return slices.Contains(pictureTypes, strings.ToLower(filepath.Ext(name))) && !strings.HasPrefix(name, ".")
 }
 
 // readAttributes reads the table: the number of pictures, the names of the attributes, then a line for each picture with
@@ -196,24 +197,12 @@ func (c *CelebA) Read(i int, dst []uint8) error {
 
 func (c *CelebA) decode(name string) (image.Image, error) {
 	if c.dir != "" {
-		return decodeCapped(filepath.Join(c.dir, name))
+		return pixel.DecodeFile(filepath.Join(c.dir, name))
 	}
 	r, err := c.zipped[name].Open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxSpriteBytes))
-	if err != nil {
-		return nil, err
-	}
-	cfg, _, err := image.DecodeConfig(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width*cfg.Height > maxFolderPixels {
-		return nil, fmt.Errorf("picture of %dx%d is outside the limits", cfg.Width, cfg.Height)
-	}
-	img, _, err := image.Decode(bytes.NewReader(b))
-	return img, err
+	return pixel.Decode(r)
 }

@@ -4,7 +4,7 @@
 //
 //   - builders of the open data packs: [BuildEmoji] fetches pinned packages with npm, renders them
 //     and writes a pack folder (images.zip, pairs.jsonl, NOTICE, pack.json);
-//   - sources: a pack ([OpenPack]), a folder of pictures with sidecar captions ([OpenFolder]) and
+//   - sources: a pack ([OpenPack]), somebody's own captioned pictures ([OpenAlbum]) and
 //     procedural shapes ([Shapes], no files needed);
 //   - the [Composer], which draws sprites into captioned scenes as a pure function of
 //     (seed, step, index), and [Augment], the host-side distortions for training on them.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 )
 
@@ -98,46 +97,5 @@ func TestFailedWriteLeavesNoPack(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(dir, ".tmp-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("temporary files are left: %v %v", left, err)
-	}
-}
-
-func TestFolder(t *testing.T) {
-	dir := t.TempDir()
-	red := disc("apple", "apple", "noto", 230, 20, 20)
-	img := &image.NRGBA{Pix: red.RGBA, Stride: red.Size * 4, Rect: image.Rect(0, 0, red.Size, red.Size)}
-	writePNG(t, filepath.Join(dir, "sub", "an_apple-1.png"), img)
-	writePNG(t, filepath.Join(dir, "b.png"), img)
-	for name, text := range map[string]string{
-		"b.txt": "a red disc\n\n  the disc on the left \n", "corrupt.png": "\x89PNG\r\n\x1a\nnothing", "empty.jpg": "", "notes.md": "no picture",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f, err := OpenFolder(dir, 16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(f.Pictures) != 2 || f.Skipped != 2 || f.First == nil {
-		t.Fatalf("%d pictures, %d skipped (%v); want 2 and 2", len(f.Pictures), f.Skipped, f.First)
-	}
-	if got := f.Pictures[0].Captions; !reflect.DeepEqual(got, []string{"a red disc", "the disc on the left"}) {
-		t.Errorf("captions %q", got)
-	}
-	if got := f.Pictures[1].Captions; !reflect.DeepEqual(got, []string{"an apple 1"}) {
-		t.Errorf("captions from the name %q", got)
-	}
-	s := f.Sample(1, 0, 0)
-	if got := classify(s.Pix[0], s.Pix[1], s.Pix[2]); got != 0 {
-		t.Errorf("the transparent corner is colour %d, want white", got)
-	}
-	if mid := s.Pix[(8*16+8)*3:]; classify(mid[0], mid[1], mid[2]) != colourIndex("red") {
-		t.Errorf("the middle is %v, want red", mid[:3])
-	}
-	if a, b := f.Batch(1, 0, 5), f.Batch(1, 0, 5); !reflect.DeepEqual(a, b) || !reflect.DeepEqual(a.Pix[:16*16*3], s.Pix) {
-		t.Error("batches of a folder are not a function of their key")
-	}
-	if _, err := OpenFolder(t.TempDir(), 16); err == nil || !strings.Contains(err.Error(), "no pictures") {
-		t.Errorf("an empty folder gives %v", err)
 	}
 }

@@ -12,32 +12,23 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// FolderPictures are the pictures of a folder, without classes.
-type FolderPictures struct{ *Folder }
+// AlbumPictures are the pictures of an album, without classes.
+type AlbumPictures struct{ *Album }
 
 // Len is the number of pictures.
-func (f FolderPictures) Len() int { return len(f.Pictures) }
+func (a AlbumPictures) Len() int { return len(a.Pictures) }
 
 // Size is the side of a picture.
-func (f FolderPictures) Size() int { return f.Folder.Size }
+func (a AlbumPictures) Size() int { return a.Album.Size }
 
 // Channels is 3.
-func (f FolderPictures) Channels() int { return 3 }
+func (a AlbumPictures) Channels() int { return 3 }
 
 // Class is 0.
-func (f FolderPictures) Class(int) int { return 0 }
+func (a AlbumPictures) Class(int) int { return 0 }
 
 // Classes are none.
-func (f FolderPictures) Classes() []string { return nil }
-
-// Read copies a picture.
-func (f FolderPictures) Read(i int, dst []uint8) error {
-	if i < 0 || i >= f.Len() || len(dst) != len(f.Pictures[i].RGB) {
-		return fmt.Errorf("read picture %d of %d into %d bytes", i, f.Len(), len(dst))
-	}
-	copy(dst, f.Pictures[i].RGB)
-	return nil
-}
+func (a AlbumPictures) Classes() []string { return nil }
 
 // PackPictures are the pictures of a pack over white, classes by the pairs' groups and tags by the pairs' tags. They stay
 // compressed in memory and are decoded when they are read.

@@ -90,10 +90,11 @@ func RunClip(ctx context.Context, cfg ClipConfig, sink event.Sink, o Options) (R
 	if err := cfg.Validate(); err != nil {
 		return Result{}, err
 	}
-	data, err := openScenes(cfg.Data)
+	data, err := openScenes(cfg.Data, cfg.Model.ImageSize())
 	if err != nil {
 		return Result{}, err
 	}
+	data.tell(sink)
 	warm, err := cfg.start(data, o)
 	if err != nil {
 		return Result{}, err
@@ -140,14 +141,22 @@ func floatsOf(ts engine.Tensors) Values {
 	return out
 }
 
-// captionsOf samples what the composer says, and adds every label, tag and colour.
+// captionsOf samples what a composer says, and adds every label, tag and colour; of an album it takes all captions.
 func captionsOf(data *scenes, seed uint64, samples int) []string {
-	const side = 4 // only the words are wanted
 	var out []string
+	if data.own != nil {
+		for _, a := range []*dataset.Album{data.own, data.held} {
+			for _, p := range a.Pictures {
+				out = append(out, p.Captions...)
+			}
+		}
+		return out
+	}
+	const side = 4 // only the words are wanted
 	for i := range samples {
 		out = append(out, data.train.Sample(seed, math.MaxUint64, uint64(i), side).Caption)
 	}
-	for _, list := range [][]*dataset.Sprite{data.train.Sprites(), data.heldConcepts, data.heldStyle} {
+	for _, list := range [][]*dataset.Sprite{data.sprites, data.heldConcepts, data.heldStyle} {
 		for _, s := range list {
 			out = append(append(out, s.Label), s.Tags...)
 		}
@@ -201,7 +210,10 @@ func (r *clipRecipe) Loss(v *gx.Vars, in []*graph.Node) Output {
 	scale := graph.MinScalar(m.LogitScale(v), r.cfg.MaxTemperature)
 	cosines := graph.Einsum("nd,md->nm", clip.Normalise(features), clip.Normalise(texts))
 	contrast, right := contrastive(graph.Mul(cosines, scale), in[2], r.cfg.Smoothing)
-	named := r.concepts(v.In("concept_head"), features, in[3])
+	named := graph.ScalarZero(contrast.Graph(), contrast.DType())
+	if len(r.data.train.Concepts()) > 0 { // of somebody's own pictures nobody knows
+		named = r.concepts(v.In("concept_head"), features, in[3])
+	}
 	loss := graph.Add(contrast, graph.MulScalar(named, r.cfg.ConceptWeight))
 	return Output{Loss: loss, Metrics: []*graph.Node{contrast, named, right, scale}}
 }

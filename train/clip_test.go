@@ -106,7 +106,7 @@ func TestClipModelFile(t *testing.T) {
 
 func TestClipBatch(t *testing.T) {
 	c := toyClip()
-	data, err := openScenes(c.Data)
+	data, err := openScenes(c.Data, 16)
 	if err != nil {
 		t.Fatal(err)
 	}

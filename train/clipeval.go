@@ -37,11 +37,10 @@ func newClipJudge(r *clipRecipe) clipJudge {
 			j.sets = append(j.sets, retrievalSet{name, pix, captions})
 		}
 	}
-	pix, captions := plainSet(r.data.heldStyle, n, size)
-	add("style", pix, captions)
-	pix, captions = plainSet(r.data.heldConcepts, n, size)
-	add("concepts", pix, captions)
-	// Scenes of training sprites, not distorted: colours, grounds and places count here.
+	for _, s := range r.data.sets(n, size) {
+		add(s.name, s.pix, s.captions)
+	}
+	// Scenes as in training, not distorted: colours, grounds and places count here.
 	b := r.data.train.Batch(r.cfg.Train.Seed, math.MaxUint64-1, n, size)
 	add("scenes", b.Pix, b.Captions)
 	return j

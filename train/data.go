@@ -2,28 +2,47 @@ package train
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/smalti/smalti/dataset"
+	"github.com/smalti/smalti/event"
 )
 
 // ShapesData is the name of the data that need no files: procedural shapes.
 const ShapesData = "shapes"
 
-// scenes are captioned pictures to train on, and sprites to judge by that training never sees.
+// scenes are captioned pictures to train on, and others to judge by that training never sees.
 type scenes struct {
-	train        *dataset.Composer
+	train source
+
+	sprites      []*dataset.Sprite // of a pack: what scenes are composed of
 	heldConcepts []*dataset.Sprite // things never seen
 	heldStyle    []*dataset.Sprite // drawings never seen of things that were
+
+	own, held *dataset.Album // of somebody's own pictures, nil else
+	notice    string         // what should be known of them
 }
 
-// openScenes opens a data pack's folder, or procedural shapes when data is ShapesData.
-func openScenes(data string) (*scenes, error) {
+// source gives captioned pictures: a dataset.Composer or a dataset.Album. A sample is a function of (seed, step, index).
+type source interface {
+	Sample(seed, step, index uint64, size int) dataset.Sample
+	Batch(seed, step uint64, n, size int) dataset.Batch
+	Concepts() []string // what Sample.Concepts counts, or none
+}
+
+// openScenes opens a data pack's folder, procedural shapes when data is ShapesData, or an album, whose pictures are brought to
+// the given side.
+func openScenes(data string, side int) (*scenes, error) {
 	if data == ShapesData {
 		all := dataset.ShapeSprites()
 		return &scenes{train: dataset.Shapes(), heldConcepts: all, heldStyle: all}, nil
 	}
 	if data == "" {
 		return nil, fmt.Errorf("train: no data given")
+	}
+	if _, err := os.Stat(filepath.Join(data, "pack.json")); err != nil {
+		return openOwn(data, side)
 	}
 	pack, err := dataset.OpenPack(data)
 	if err != nil {
@@ -34,7 +53,73 @@ func openScenes(data string) (*scenes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: data: %w", err)
 	}
-	return &scenes{train: c, heldConcepts: parts.HeldConcepts, heldStyle: parts.HeldStyle}, nil
+	return &scenes{train: c, sprites: c.Sprites(), heldConcepts: parts.HeldConcepts, heldStyle: parts.HeldStyle}, nil
+}
+
+func openOwn(data string, side int) (*scenes, error) {
+	a, err := dataset.OpenAlbum(data, side)
+	if err != nil {
+		return nil, fmt.Errorf("train: data: %w", err)
+	}
+	s := &scenes{}
+	s.own, s.held = a.Split()
+	s.train = s.own
+	if a.Skipped > 0 {
+		s.notice = fmt.Sprintf("%d of %d pictures cannot be read and are left out; the first: %v", a.Skipped, a.Skipped+len(a.Pictures), a.First)
+	}
+	return s, nil
+}
+
+// tell says what should be known of the data.
+func (s *scenes) tell(sink event.Sink) {
+	if s.notice != "" {
+		event.Or(sink).Emit(event.Event{Kind: event.Warning, Message: s.notice})
+	}
+}
+
+// plainPictures are pictures to judge by, [n,S,S,3] in [0,1], with a caption each.
+type plainPictures struct {
+	name     string
+	pix      []float32
+	captions []string
+}
+
+// sets are the pictures that training never sees, at most n of a kind: of a pack sprites plain on white, each caption once.
+func (s *scenes) sets(n, size int) []plainPictures {
+	var out []plainPictures
+	add := func(name string, pix []float32, captions []string) {
+		if len(captions) > 0 {
+			out = append(out, plainPictures{name, pix, captions})
+		}
+	}
+	if s.held != nil {
+		pix, captions := plainAlbum(s.held, n, size)
+		add("held", pix, captions)
+		return out
+	}
+	pix, captions := plainSet(s.heldConcepts, n, size)
+	add("concepts", pix, captions)
+	pix, captions = plainSet(s.heldStyle, n, size)
+	add("style", pix, captions)
+	return out
+}
+
+// plainAlbum takes at most n pictures of an album, spread evenly over it, each caption once.
+func plainAlbum(a *dataset.Album, n, size int) (pix []float32, captions []string) {
+	seen := map[string]bool{}
+	var kept []int
+	for i, p := range a.Pictures {
+		if !seen[p.Captions[0]] {
+			seen[p.Captions[0]] = true
+			kept = append(kept, i)
+		}
+	}
+	n = min(n, len(kept))
+	for i := range n {
+		p, caption := a.Plain(kept[i*len(kept)/n], size)
+		pix, captions = append(pix, p...), append(captions, caption)
+	}
+	return pix, captions
 }
 
 // plainSet draws at most n sprites plain on white, spread evenly over the list, each caption once.

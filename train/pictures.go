@@ -15,7 +15,7 @@ type PictureData struct {
 	Train, Held dataset.Pictures
 }
 
-// OpenPictures opens a folder, whatever it holds: an IDX set, CelebA, a pack of pictures, or plain picture files. size is
+// OpenPictures opens a source, whatever it holds: an IDX set, CelebA, a pack of pictures, or picture files, also in an archive. size is
 // the side that pictures are brought to where the source has none of its own; held pictures are kept apart where the
 // source has no test part.
 func OpenPictures(dir string, size, held int) (*PictureData, error) {
@@ -59,11 +59,11 @@ func openSet(dir string, size int) (dataset.Pictures, error) {
 	if dataset.IsCelebA(dir) {
 		return dataset.OpenCelebA(dir, size)
 	}
-	f, err := dataset.OpenFolder(dir, size)
+	a, err := dataset.OpenAlbum(dir, size)
 	if err != nil {
 		return nil, err
 	}
-	return dataset.FolderPictures{Folder: f}, nil
+	return dataset.AlbumPictures{Album: a}, nil
 }
 
 // ErrMisfit says that networks cannot be trained on the given pictures.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,10 +103,12 @@ func RunPrior(ctx context.Context, cfg PriorConfig, sink event.Sink, o Options) 
 	if err := cfg.Validate(); err != nil {
 		return Result{}, err
 	}
-	data, err := openScenes(cfg.Data)
+	const ownSide = 128 // of own pictures as they are kept, where the VQGAN decides on the size
+	data, err := openScenes(cfg.Data, cmp.Or(cfg.Size, ownSide))
 	if err != nil {
 		return Result{}, err
 	}
+	data.tell(sink)
 	coder, err := openCoder(&cfg.VQGAN, o)
 	if err != nil {
 		return Result{}, err

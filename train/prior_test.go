@@ -198,7 +198,7 @@ func TestPriorModelFile(t *testing.T) {
 
 func TestPriorBatch(t *testing.T) {
 	c := toyPrior()
-	data, err := openScenes(c.Data)
+	data, err := openScenes(c.Data, 16)
 	if err != nil {
 		t.Fatal(err)
 	}

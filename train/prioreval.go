@@ -30,6 +30,19 @@ type codedSet struct {
 // are, and of what is trained on. Scenes as in training count, so that grounds, colours and places do.
 func newPriorJudge(r *priorRecipe) (priorJudge, error) {
 	var j priorJudge
+	if r.data.own != nil {
+		for _, s := range []struct {
+			name string
+			from source
+		}{{"held", r.data.held}, {"scenes", r.data.own}} {
+			set, err := r.coded(s.name, s.from)
+			if err != nil {
+				return j, err
+			}
+			j.sets = append(j.sets, set)
+		}
+		return j, nil
+	}
 	shapes := r.cfg.Data == ShapesData
 	for _, s := range []struct {
 		name    string
@@ -57,7 +70,7 @@ func newPriorJudge(r *priorRecipe) (priorJudge, error) {
 }
 
 // coded composes and encodes a set.
-func (r *priorRecipe) coded(name string, c *dataset.Composer) (codedSet, error) {
+func (r *priorRecipe) coded(name string, c source) (codedSet, error) {
 	n, size := r.cfg.EvalPictures, r.cfg.Size
 	set := codedSet{name: name}
 	b := c.Batch(r.cfg.Train.Seed, math.MaxUint64-2, n, size)

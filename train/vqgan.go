@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/event"
@@ -164,10 +165,11 @@ func RunVQGAN(ctx context.Context, cfg VQGANConfig, sink event.Sink, o Options) 
 	if err := cfg.Validate(); err != nil {
 		return Result{}, err
 	}
-	data, err := openScenes(cfg.Data)
+	data, err := openScenes(cfg.Data, slices.Max(cfg.Canvases))
 	if err != nil {
 		return Result{}, err
 	}
+	data.tell(sink)
 	look, err := openPerceptual(&cfg.Perceptual, o.Lend)
 	if err != nil {
 		return Result{}, err

@@ -117,7 +117,7 @@ func TestKMeansFindsClusters(t *testing.T) {
 func TestDeadCodesMoveToOutputs(t *testing.T) {
 	c := toyVQGAN()
 	c.Model.NEmbed, c.ReviveBelow = 4, .5
-	data, err := openScenes(c.Data)
+	data, err := openScenes(c.Data, 16)
 	if err != nil {
 		t.Fatal(err)
 	}

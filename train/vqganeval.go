@@ -8,7 +8,6 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
-	"github.com/smalti/smalti/dataset"
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gan"
 	"github.com/smalti/smalti/gx"
@@ -31,14 +30,8 @@ type pictureSet struct {
 
 func newVQGANJudge(r *vqganRecipe) vqganJudge {
 	var j vqganJudge
-	n, size := r.cfg.EvalPictures, r.cfg.Crop
-	for _, s := range []struct {
-		name    string
-		sprites []*dataset.Sprite
-	}{{"concepts", r.data.heldConcepts}, {"style", r.data.heldStyle}} {
-		if pix, captions := plainSet(s.sprites, n, size); len(captions) > 0 {
-			j.sets = append(j.sets, pictureSet{s.name, len(captions), pix})
-		}
+	for _, s := range r.data.sets(r.cfg.EvalPictures, r.cfg.Crop) {
+		j.sets = append(j.sets, pictureSet{s.name, len(s.captions), s.pix})
 	}
 	return j
 }

@@ -149,7 +149,7 @@ func TestLossIsTamings(t *testing.T) {
 
 func mustScenes(t *testing.T) *scenes {
 	t.Helper()
-	s, err := openScenes(ShapesData)
+	s, err := openScenes(ShapesData, 16)
 	if err != nil {
 		t.Fatal(err)
 	}

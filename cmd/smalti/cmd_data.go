@@ -279,7 +279,7 @@ func (a *app) celebaInfo(dir string) error {
 
 // folderInfo reads a folder of pictures as training would.
 func (a *app) folderInfo(dir string) error {
-	f, err := dataset.OpenFolder(dir, 32)
+	f, err := dataset.OpenAlbum(dir, 32)
 	if err != nil {
 		return err
 	}
