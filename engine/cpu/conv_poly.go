@@ -156,7 +156,11 @@ func newPolyGrad(set *kernel.Set, kg *conv) *kernel.PolyGrad {
 			}
 		}
 	}
-	if !ok || !cost.pays() || taps != kg.oh*kg.ow { // some taps see no pixel
+	if !ok || taps != kg.oh*kg.ow { // some taps see no pixel
+		return nil
+	}
+	// 3x3 taps gain less by the algorithm, but more by products over all pictures at once.
+	if !cost.pays() && (5*cost.direct < 7*cost.winograd || kg.b < 48 || kg.o < 48) {
 		return nil
 	}
 	return set.NewPolyGrad(c)
