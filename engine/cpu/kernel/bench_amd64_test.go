@@ -140,11 +140,6 @@ func BenchmarkConv(b *testing.B) {
 			scratch, dw := make([]float32, g.Scratch()), make([]float32, len(w))
 			reportFlops(b, s, false, flops, bestJobs(g.Jobs(), func(j int) { g.Run(j, dw, in, out, scratch) }))
 		})
-		b.Run(fmt.Sprintf("weightgrad/%dx%dx%d-%d-%d", d[0], d[1], d[2], d[3], d[4]), func(b *testing.B) {
-			g := s.NewWeightGrad(c)
-			scratch, dw := make([]float32, g.Scratch()), make([]float32, len(w))
-			reportFlops(b, s, false, flops, bestJobs(g.Jobs(), func(j int) { g.Run(j, dw, in, out, scratch) }))
-		})
 		for _, k := range []struct {
 			name string
 			v    Conv

@@ -79,8 +79,10 @@ func TestNothingAllocates(t *testing.T) {
 	a16 := make([]uint16, 64*64)
 	c := square(1, 8, 8, 16, 16, 1)
 	w, d := s.NewWinograd(c), s.NewDirect(c)
-	wp, dp := make([]float32, w.WeightSize()), make([]float32, d.WeightSize())
-	scratch := make([]float32, max(w.Scratch(), d.Scratch()))
+	wp, dp := make([]float32, w.WeightSize()), make([]float32, max(d.WeightSize(), 16*16*16))
+	p := s.NewPoly(halves(1, 8, 16, 16, false))
+	g := s.NewPolyGrad(halves(1, 8, 16, 16, true))
+	scratch := make([]float32, max(w.Scratch(), d.Scratch(), p.Scratch(), g.Scratch()))
 	for name, f := range map[string]func(){
 		"Gemm":     func() { s.Gemm(y, 64, x, 64, packed, 64, 64, 64, false) },
 		"GemmBF16": func() { s.GemmBF16(y, 64, a16, 64, packed16, 64, 64, 64, false) },
@@ -91,6 +93,8 @@ func TestNothingAllocates(t *testing.T) {
 		"Softmax":  func() { s.SoftmaxRows(y, x, 64, 64) },
 		"Winograd": func() { w.Run(0, y, x, wp, nil, scratch) },
 		"Direct":   func() { d.Run(0, y, x, dp, nil, scratch) },
+		"Poly":     func() { p.Run(0, y, x, dp, nil, scratch) },
+		"PolyGrad": func() { g.Run(0, y, x, dp, scratch) },
 	} {
 		if n := testing.AllocsPerRun(20, f); n != 0 {
 			t.Errorf("%s allocates %g times", name, n)

@@ -207,28 +207,6 @@ func gradRef(c ConvShape, x, dy []float32) []float64 {
 	return dw
 }
 
-func TestWeightGrad(t *testing.T) {
-	eachClass(t, func(t *testing.T, s *Set) {
-		r := rng.New(25, "weight gradient")
-		shapes := append(convShapes(r, 60), square(3, 9, 9, 70, 33, 1), square(2, 20, 30, 40, 100, 1), square(2, 5, 70, 64, 64, 0))
-		for _, c := range some(shapes) {
-			x, dy := normals(r, c.N*c.H*c.W*c.Cin), normals(r, c.N*c.OutH*c.OutW*c.Cout)
-			g := s.NewWeightGrad(c)
-			all, dw := guarded(c.KH * c.KW * c.Cin * c.Cout)
-			sAll, scratch := guarded(g.Scratch())
-			for i := range scratch {
-				scratch[i] = float32(math.NaN())
-			}
-			for j := g.Jobs() - 1; j >= 0; j-- {
-				g.Run(j, dw, x, dy, scratch)
-			}
-			checkGuards(t, "dw", all)
-			checkGuards(t, "scratch", sAll)
-			closeTo(t, fmt.Sprintf("%+v", c), dw, gradRef(c, x, dy), 4e-6)
-		}
-	})
-}
-
 func TestWinogradGrad(t *testing.T) {
 	eachClass(t, func(t *testing.T, s *Set) {
 		r := rng.New(26, "winograd gradient")

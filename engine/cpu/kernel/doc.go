@@ -2,8 +2,8 @@
 // reductions, conversions and small transposes over plain slices. It knows no graphs, no tensors and no threads.
 //
 // Start with [Set]: the kernels of one CPU class, chosen once by [For]. Then: elementwise loops and folds (vec.go, rows.go,
-// op.go), matrix products (gemm.go, gemm_bf16.go), convolutions ([Set.NewConv] in conv.go; direct.go, winograd.go) and their
-// weight gradients (convgrad.go, winograd_grad.go).
+// op.go), matrix products (gemm.go, gemm_bf16.go), convolutions ([Set.NewConv] in conv.go; direct.go, winograd.go; poly.go for
+// those of stride 2) and their weight gradients (winograd_grad.go, polygrad.go).
 //
 // Every kernel exists in portable Go (*_go.go; also the reference in the tests) and, on amd64, in assembly written by the
 // generator in ./gen: run `go generate` here after changing it, a test compares. To add an elementwise kernel, describe it

@@ -25,7 +25,6 @@ func FuzzConv(f *testing.F) {
 		out, grad := convRef(c, x, wt, nil), gradRef(c, x, dy)
 		eachClass(t, func(t *testing.T, s *Set) {
 			closeTo(t, "direct", runConv(t, s, s.NewDirect(c), c, x, wt, nil), out, 4e-6)
-			closeTo(t, "weight gradient", runGrad(s.NewWeightGrad(c), x, dy, len(wt)), grad, 8e-6)
 			if c.FitsWinograd() {
 				closeTo(t, "winograd", runConv(t, s, s.NewWinograd(c), c, x, wt, nil), out, 5e-5)
 				closeTo(t, "winograd gradient", runGrad(s.NewWinogradGrad(c), x, dy, len(wt)), grad, 5e-5)

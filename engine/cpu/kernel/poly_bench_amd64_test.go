@@ -7,24 +7,6 @@ import (
 	"github.com/smalti/smalti/rng"
 )
 
-// halving is the PolyShape of a convolution 4x4 with stride 2 and pad 1; byIn has the in-channels of its weights innermost.
-func halving(n, side, cin, cout int, byIn bool) PolyShape {
-	o := side / 2
-	c := PolyShape{N: n, Cin: cin, Cout: cout, OutH: o, OutW: o, WIn: cout, WOut: 1, Out: View{N: o * o * cout, Y: o * cout, X: cout}}
-	if byIn {
-		c.WIn, c.WOut = 1, cin
-	}
-	for f := range 4 {
-		y, x := f/2, f%2
-		p := PolyPart{In: View{At: (y*side + x) * cin, N: side * side * cin, Y: 2 * side * cin, X: 2 * cin}, H: o, W: o, PadTop: y, PadLeft: x}
-		for t := range p.Taps {
-			p.Taps[t] = ((1-y+t/2*2)*4 + 1 - x + t%2*2) * cin * cout
-		}
-		c.Parts = append(c.Parts, p)
-	}
-	return c
-}
-
 func BenchmarkPoly(b *testing.B) {
 	s := For(min(Detect(), AVX512))
 	for _, d := range [][4]int{{32, 8, 256, 512}, {32, 16, 128, 256}, {32, 32, 64, 128}, {32, 64, 3, 64}} {
@@ -34,7 +16,7 @@ func BenchmarkPoly(b *testing.B) {
 		flops := 2 * 16 * float64(len(out)) * float64(cin)
 		for _, byIn := range []bool{false, true} {
 			few := cin < 16 // the engine computes only the transposed one of them so
-			c := halving(n, side, cin, cout, byIn)
+			c := halves(n, side, cin, cout, byIn)
 			if !few {
 				b.Run(fmt.Sprintf("forward/%v byIn %v", d, byIn), func(b *testing.B) {
 					p := s.NewPoly(c)

@@ -69,6 +69,24 @@ func (c polyCase) visit(f func(in, w, out int)) {
 	}
 }
 
+// halves is the PolyShape of a convolution 4x4 with stride 2 and pad 1; byIn has the in-channels of its weights innermost.
+func halves(n, side, cin, cout int, byIn bool) PolyShape {
+	o := side / 2
+	c := PolyShape{N: n, Cin: cin, Cout: cout, OutH: o, OutW: o, WIn: cout, WOut: 1, Out: View{N: o * o * cout, Y: o * cout, X: cout}}
+	if byIn {
+		c.WIn, c.WOut = 1, cin
+	}
+	for f := range 4 {
+		y, x := f/2, f%2
+		p := PolyPart{In: View{At: (y*side + x) * cin, N: side * side * cin, Y: 2 * side * cin, X: 2 * cin}, H: o, W: o, PadTop: y, PadLeft: x}
+		for t := range p.Taps {
+			p.Taps[t] = ((1-y+t/2*2)*4 + 1 - x + t%2*2) * cin * cout
+		}
+		c.Parts = append(c.Parts, p)
+	}
+	return c
+}
+
 func TestPoly(t *testing.T) {
 	eachClass(t, func(t *testing.T, s *Set) {
 		r := rng.New(30, "poly")
