@@ -9,6 +9,9 @@ type LatentLoss interface {
 	Restarts(step int) bool
 }
 
+// failing is a LatentLoss that computes with more than arithmetic and may fail; Err is asked after each Add.
+type failing interface{ Err() error }
+
 // Pull holds z near the latents of the start: weight/2 times the mean squared difference (Crowson 2021).
 type Pull struct{ Weight Schedule }
 

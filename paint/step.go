@@ -158,6 +158,9 @@ func (p *Painter) evaluate(ctx context.Context) (e evaluation, err error) {
 	dz := make([]float32, len(p.z))
 	for _, l := range p.cfg.Latent {
 		latent = append(latent, Term{l.Name(), l.Add(p.step, p.z, p.init, dz)})
+		if f, ok := l.(failing); ok && f.Err() != nil {
+			return e, fmt.Errorf("paint: loss %s: %w", l.Name(), f.Err())
+		}
 	}
 	sight := p.sight()
 	x := sight.see(d.x)

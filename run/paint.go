@@ -67,6 +67,11 @@ func (r *Runner) Check(j *spec.Job) error {
 		return spec.Refusef(fmt.Sprintf("the nearest size is %dx%d", nearest(j.Width, f), nearest(j.Height, f)),
 			"--size %dx%d is not a multiple of %d, the size of a piece of %s", j.Width, j.Height, f, j.VQGAN.Name)
 	}
+	if j.Losses.Prior != nil {
+		if _, err := r.checkLikelihood(j); err != nil {
+			return err
+		}
+	}
 	_, err = filters(j)
 	return err
 }

@@ -121,6 +121,13 @@ func (r *Runner) prepare(ctx context.Context, req *Painting, sink event.Sink) (*
 	} else if len(list) > 0 {
 		canvas = paint.Filtered{Decoder: decoder, Filters: list}
 	}
+	if s.job.Losses.Prior != nil {
+		l, err := s.likelihood()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Latent = append(cfg.Latent, l)
+	}
 	if s.painter, err = paint.New(r.engine, canvas, encoders, cfg); err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}

@@ -175,6 +175,24 @@ type Losses struct {
 	// MSEDecay pulls the latent to zero with a weight that falls as 1/(2 step + 1).
 	MSEDecay float64 `json:"mse_decay,omitempty"`
 	Look     []Look  `json:"look,omitempty"`
+	Prior    *Likely `json:"prior,omitempty"`
+}
+
+// Likely makes the codes of the picture likely under a prior that reads the prompt.
+type Likely struct {
+	Weight float64  `json:"weight"` // of the mean of -log p of a code, in nats
+	Prior  ModelRef `json:"prior"`
+	Prompt string   `json:"prompt"`
+}
+
+func (l *Likely) validate() error {
+	switch {
+	case l == nil:
+		return nil
+	case l.Prior.Name == "":
+		return Refuse("--prior names no model", "run: smalti models list")
+	}
+	return within("--prior-weight", l.Weight, 0, 1e6)
 }
 
 // Build says what painted the picture; bytes are promised within one build, backend and CPU class.
@@ -237,6 +255,7 @@ func (j *Job) Validate() error {
 		within("the final share of --lr", j.Optimiser.FinalLR, 0, 1),
 		j.Optimiser.validate(),
 		j.Start.validate(),
+		j.Losses.Prior.validate(),
 		within("--cut-power", j.Cuts.Power, 0.01, 100),
 		within("--edge-fair", j.Cuts.EdgeFair, 0, 1),
 		within("--average", j.Cuts.Average, 0, 1),

@@ -26,6 +26,7 @@ type paintOptions struct {
 	job                    spec.Job
 	draw                   spec.Draw // of --init-noise prior
 	bestOf                 int
+	likely                 float64
 	stopAt                 int
 	losses, filters, drops []string
 	regions                []string
@@ -111,7 +112,8 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.initNoise, "init-noise", j.Start.Kind, "start from random codes, pixels, gradient, fractal, or a picture drawn from a prior")
 	f.Float64Var(&j.Start.Weight, "init-weight", 0, fmt.Sprintf("pull towards the start; %g with --init-noise prior", priorPull))
 	f.Float64Var(&j.Start.Fade, "init-fade", 0, "share of that pull which is gone at the end")
-	f.StringVar(&o.draw.Prior.Name, "prior", o.draw.Prior.Name, "model that draws the start of --init-noise prior")
+	f.StringVar(&o.draw.Prior.Name, "prior", o.draw.Prior.Name, "model that draws the start of --init-noise prior and judges for --prior-weight")
+	f.Float64Var(&o.likely, "prior-weight", 0, "weight of how unlikely the prior finds the picture's codes, in nats a code")
 	f.Float64Var(&o.draw.Guidance, "guidance", o.draw.Guidance, "how much that start exaggerates the words; 1 is their own way")
 	f.IntVar(&o.bestOf, "best-of", 8, "starts drawn from the prior, of which CLIP chooses one")
 	f.StringArrayVar(&o.images, "image-prompt", nil, "look like the picture in `FILE[:weight[:stop]]`; may be given again")
@@ -341,24 +343,27 @@ func (o *paintOptions) prompts(j *spec.Job, req *run.Painting, args []string) (e
 
 // Defaults of a start from a prior: it is a picture already, which large steps and no pull would take apart again.
 const (
-	priorPull = 1.0
+	priorPull = 3.0
 	priorLR   = 0.05
 )
 
-// drawn fills in how the start is drawn from a prior, by the first words that pull from the first step on.
+// drawn fills in what a prior does: it draws the start, or judges, by the first words that pull from the first step on.
 func (o *paintOptions) drawn(j *spec.Job, req *run.Painting) error {
-	if j.Start.Kind != "prior" {
-		return nil
-	}
-	if o.bestOf < 1 || o.bestOf > 1024 {
-		return spec.Refusef("use 1 to 1024", "--best-of is %d", o.bestOf)
-	}
 	d := o.draw
 	for _, p := range j.Prompts {
 		if p.Text != "" && p.Weight > 0 && p.From == 0 {
 			d.Prompt = p.Text
 			break
 		}
+	}
+	if o.likely != 0 {
+		j.Losses.Prior = &spec.Likely{Weight: o.likely, Prior: d.Prior, Prompt: d.Prompt}
+	}
+	if j.Start.Kind != "prior" {
+		return nil
+	}
+	if o.bestOf < 1 || o.bestOf > 1024 {
+		return spec.Refusef("use 1 to 1024", "--best-of is %d", o.bestOf)
 	}
 	j.Start.Draw, req.BestOf = &d, o.bestOf
 	if !o.given("init-weight") {

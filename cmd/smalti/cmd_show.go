@@ -197,6 +197,9 @@ func describe(j *spec.Job) [][2]string {
 		start += fmt.Sprintf(" %s, picture %d", modelLine(d.Prior), *d.Number)
 	}
 	add("start", "%s", start)
+	if l := j.Losses.Prior; l != nil {
+		add("loss", "prior %g %s", l.Weight, modelLine(l.Prior))
+	}
 	for _, l := range j.Losses.Look {
 		add("loss", "%s %g %s", l.Name, l.Weight, strings.Join(l.Colours, ","))
 	}
