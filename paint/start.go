@@ -47,19 +47,29 @@ func (p *Painter) Begin(s Start) error {
 }
 
 // BeginAt starts from latents [1,h,w,C], as a morph or a larger repainting has them.
-func (p *Painter) BeginAt(z []float32) error {
-	if len(z) != p.h*p.w*p.c {
-		return fmt.Errorf("paint: a start of %d numbers for latents %dx%dx%d", len(z), p.h, p.w, p.c)
-	}
-	for _, v := range z {
-		if !finite(float64(v)) {
-			return &DivergedError{0, "the start"}
+func (p *Painter) BeginAt(z []float32) error { return p.BeginFrom(z, z) }
+
+// BeginFrom starts from latents z [1,h,w,C] that are held to others, see Pull.
+func (p *Painter) BeginFrom(z, held []float32) error {
+	for _, list := range [][]float32{z, held} {
+		if len(list) != p.h*p.w*p.c {
+			return fmt.Errorf("paint: a start of %d numbers for latents %dx%dx%d", len(list), p.h, p.w, p.c)
+		}
+		for _, v := range list {
+			if !finite(float64(v)) {
+				return &DivergedError{0, "the start"}
+			}
 		}
 	}
 	opt := p.opt.clone()
 	opt.Reset()
-	p.state = state{z: append([]float32(nil), z...), init: append([]float32(nil), z...), opt: opt}
+	p.state = state{z: append([]float32(nil), z...), init: append([]float32(nil), held...), opt: opt}
 	return nil
+}
+
+// Encode returns the latents [1,h,w,C] of the codes of a picture [H,W,3] in [0,1] of the painter's size.
+func (p *Painter) Encode(pix []float32) ([]float32, error) {
+	return p.startLatents(Start{Kind: StartPicture, Picture: pix})
 }
 
 func (p *Painter) startLatents(s Start) ([]float32, error) {

@@ -10,6 +10,7 @@ const (
 	KindPaint  = "paint"
 	KindSample = "sample" // drawn from a prior
 	KindLab    = "lab"    // made of other pictures' latents
+	KindFrame  = "frame"  // of a film, whose folder says the rest
 )
 
 // Head is what recipes of every kind have in common: what they describe, and the model that their codes belong to.

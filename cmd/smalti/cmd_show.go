@@ -74,6 +74,10 @@ func recipeRows(kind string, recipe []byte) ([][2]string, error) {
 		}
 		return describe(j), nil
 	}
+	if kind == spec.KindFrame {
+		h, err := spec.ReadHead(recipe)
+		return [][2]string{{"frame", "of a film; the folder it lies in says which"}, {"vqgan", modelLine(h.VQGAN)}}, err
+	}
 	return nil, fmt.Errorf("recipes of kind %q are not known to this version", kind)
 }
 

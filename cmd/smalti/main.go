@@ -115,7 +115,7 @@ Start with:  smalti paint "a red apple"`,
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		a.newPaint(), a.newSample(), a.newContinue(), a.newRerun(), a.newShow(), a.newDiff(), a.newMorph(), a.newLab(),
+		a.newPaint(), a.newSample(), a.newContinue(), a.newRerun(), a.newShow(), a.newDiff(), a.newMorph(), a.newLab(), a.newStory(),
 		a.newCLIP(), a.newVQGAN(), a.newModels(), a.newData(), a.newTrain(), a.newGAN(), a.newRuns(), a.newBench(), a.newDoctor(),
 	)
 	return root
