@@ -42,16 +42,22 @@ const (
 	cNot
 	cSpread // dst = a, a number for each row, in every element of the row
 	cReduce // dst = for each row of a the sum (op Add), the largest or the smallest
+
+	// Made of several by fuse, with the same bits.
+	cSumProduct // dst = for each row the sum of a*b
+	cExpSum     // dst = e^(a-b), b a number for each row; c = for each row the sum of dst
+	cScaleShift // dst = a*b*c + d, b a number for each row
+	cNone       // became part of another
 )
 
 // instr is an instruction. Operands are indices into the float32 values, the bool values or the scalars of the program, as
 // its code says.
 type instr struct {
-	code     code
-	op       kernel.Op
-	dst      int
-	a, b, c  int
-	reversed bool
+	code       code
+	op         kernel.Op
+	dst        int
+	a, b, c, d int
+	reversed   bool
 }
 
 // program is a compiled cluster.
@@ -148,6 +154,7 @@ func newProgram(c *compiler, u *pass.Unit) *program {
 			a.emit(n)
 		}
 	}
+	a.fuse()
 	a.findAliases()
 	a.allocate()
 	return p
@@ -278,6 +285,8 @@ func (a *assembler) emit(n *ir.Node) {
 		in = instr{code: cXor, a: a.get(n, 0).index, b: a.get(n, 1).index}
 	case isBool:
 		in = a.compare(n)
+	case n.Op == ir.OpMulRecip:
+		in = a.arithmetic(kernel.Mul, a.get(n, 0), a.recip(a.get(n, 1)))
 	default:
 		in = a.arithmetic(binaryOps[n.Op], a.get(n, 0), a.get(n, 1))
 	}
@@ -341,9 +350,14 @@ func (in *instr) reads(float, boolean func(v int)) {
 	switch in.code {
 	case cUnary, cBinaryScalar, cCompareScalar, cSpread, cReduce:
 		float(in.a)
-	case cBinary, cBinaryRows, cCompare:
+	case cBinary, cBinaryRows, cCompare, cSumProduct, cExpSum:
 		float(in.a)
 		float(in.b)
+	case cScaleShift:
+		float(in.a)
+		float(in.b)
+		float(in.c)
+		float(in.d)
 	case cSelect:
 		boolean(in.a)
 		float(in.b)
@@ -439,8 +453,12 @@ func (a *assembler) allocate() {
 	var freeF, freeB []int
 	for i := range p.instrs {
 		in := &p.instrs[i]
-		if in.code == cSpread || in.code == cBinaryRows { // the numbers of rows are read while the result is written
+		switch in.code {
+		case cSpread, cBinaryRows, cScaleShift: // the numbers of rows are read while the result is written
 			freeF = assign(freeF, &p.regs[in.dst], &p.numRegs)
+		case cExpSum:
+			freeF = assign(freeF, &p.regs[in.dst], &p.numRegs)
+			freeF = assign(freeF, &p.regs[in.c], &p.numRegs)
 		}
 		in.reads(func(v int) { freeF = retire(freeF, p.regs[v], lastF[v], i) }, func(v int) { freeB = retire(freeB, p.boolRegs[v], lastB[v], i) })
 		if in.writesBool() {

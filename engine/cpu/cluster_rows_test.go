@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -25,11 +27,11 @@ type rowCase struct {
 }
 
 var rowCases = []rowCase{
-	{"softmax", func(x, _, _ *graph.Node) *graph.Node { return gx.Softmax(x) }, 0, true, false},
+	{"softmax", func(x, _, _ *graph.Node) *graph.Node { return gx.Softmax(x) }, 8, true, false},
 	{"log-softmax", func(x, _, _ *graph.Node) *graph.Node { return gx.LogSoftmax(x) }, 0, true, false},
 	{"layer norm", func(x, g, b *graph.Node) *graph.Node { return gx.LayerNorm(x, g, b, 1e-5) }, 0, true, true},
 	{"layer norm without affine", func(x, _, _ *graph.Node) *graph.Node { return gx.LayerNorm(x, nil, nil, 1e-5) }, 0, true, false},
-	{"layer norm and softmax", func(x, g, b *graph.Node) *graph.Node { return gx.Softmax(gx.LayerNorm(x, g, b, 1e-5)) }, 0, true, true},
+	{"layer norm and softmax", func(x, g, b *graph.Node) *graph.Node { return gx.Softmax(gx.LayerNorm(x, g, b, 1e-5)) }, 64, true, true},
 	{"normalise", func(x, _, _ *graph.Node) *graph.Node { return gx.L2Normalize(x, -1) }, 0, true, false},
 	{"group norm", func(x, g, b *graph.Node) *graph.Node { return gx.GroupNorm(x, 1, g, b, 1e-5) }, 0, false, true},
 	{"instance norm", func(x, g, b *graph.Node) *graph.Node { return gx.InstanceNorm(x, g, b, 1e-5) }, 0, false, true},
@@ -152,6 +154,33 @@ func TestRowsAreOneUnit(t *testing.T) {
 			u := compileGraph(t, b, dtypes.Float32, c.build(back, false), shape...).Units()
 			if c.rows && (u["Rows"] != 1 || u["Cluster"] != 0 || u["ReduceSum"] != 0) {
 				t.Errorf("%s, back %v: %v", c.name, back, u)
+			}
+		}
+	}
+}
+
+// TestPatternsAreFound checks that each activation and softmax becomes the operations that passes make of it, and that nothing
+// of what they replace is left, with the gradient and without.
+func TestPatternsAreFound(t *testing.T) {
+	b := newBackend(t, 1)
+	for name, p := range map[string]struct{ forward, back string }{
+		"SiLU": {"Swish", "SwishGrad"}, "QuickGELU": {"QuickGELU", "QuickGELUGrad"}, "GELU": {"GELU", "GELUGrad"},
+		"group norm and SiLU": {" Swish", " SwishGrad"}, "softmax": {"MulRecip", "MulRecip"},
+	} {
+		c := rowCases[slices.IndexFunc(rowCases, func(c rowCase) bool { return c.name == name })]
+		for _, back := range []bool{false, true} {
+			_, shape := c.inputs(0, []int{6, 5, 40})
+			all := ""
+			for _, u := range compileGraph(t, b, dtypes.Float32, c.build(back, false), shape...).thunks {
+				all += u.unit + "\n"
+			}
+			if !strings.Contains(all, p.forward) || back && !strings.Contains(all, p.back) {
+				t.Errorf("%s, back %v: no %s or %s in\n%s", name, back, p.forward, p.back, all)
+			}
+			for _, op := range []string{"Logistic", "Erf", " Div"} {
+				if strings.Contains(all, op) {
+					t.Errorf("%s, back %v: %s is left in\n%s", name, back, op, all)
+				}
 			}
 		}
 	}

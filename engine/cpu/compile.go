@@ -29,6 +29,7 @@ func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 	if !b.plain {
 		pass.Samples(g)
 		pass.Activations(g)
+		pass.Softmaxes(g)
 	}
 	pass.Biases(g)
 	g = pass.LessKept(g, lateParams(g), b.recompute)

@@ -15,6 +15,7 @@ import (
 	"github.com/smalti/smalti/clip"
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gx"
+	"github.com/smalti/smalti/prior"
 	"github.com/smalti/smalti/rng"
 	"github.com/smalti/smalti/vqgan"
 )
@@ -33,6 +34,7 @@ func graphCases() []graphCase {
 	vit.Vision = clip.Vision{Kind: clip.ViT, ImageSize: 32, PatchSize: 8, Width: 48, Layers: 2, Heads: 3}
 	vq := vqgan.BuiltinV0()
 	vq.Attn = []bool{false, false, true}
+	gpt := prior.ForCaptions(70, 3, prior.TextEncoder{Vocab: 9, Length: 4, Width: 8}, 2, 3, 48)
 	tower := func(c clip.Config) engine.Build {
 		return func(v *gx.Vars, in []*graph.Node) []*graph.Node {
 			y := clip.Normalise(c.ImageGraph(v, in[0]))
@@ -50,6 +52,10 @@ func graphCases() []graphCase {
 			loss = graph.Add(loss, vq.VQLoss(v, z, codes, vqgan.LossOptions{Beta: .25}))
 			return append([]*graph.Node{y}, gradients(v, loss, in[0])...)
 		}, [][]int{{3, 32, 32, 3}}},
+		{"gpt", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
+			y := gx.LogSoftmax(gpt.LogitsGraph(v, in[0], nil))
+			return append([]*graph.Node{y}, gradients(v, graph.ReduceAllSum(graph.Mul(y, in[1])), in[0])...)
+		}, [][]int{{3, 7, 48}, {3, 7, 70}}},
 	}
 }
 
@@ -209,4 +215,30 @@ func TestConcurrentRuns(t *testing.T) {
 		}()
 	}
 	wg.Wait()
+}
+
+// TestGraphsHitTheFusedWays counts the row clusters of whole graphs (each norm and softmax outside attention, forward and
+// back, where neighbours may share one) and what is left of elementwise clusters and reductions, so that a pattern that no
+// longer matches is noticed. Reductions over rows, of gradients for weights and of group norms, stay operations.
+func TestGraphsHitTheFusedWays(t *testing.T) {
+	want := map[string]struct{ rows, attention, clusters, sums int }{
+		"clip conv": {9, 0, 11, 17}, "clip vit": {11, 2, 11, 23}, "vqgan": {1, 3, 594, 368}, "gpt": {11, 2, 8, 24},
+	}
+	for _, c := range graphCases() {
+		s, w := start(t, c, 1), want[c.name]
+		var in []shapes.Shape
+		for _, x := range s.in {
+			in = append(in, x.Shape())
+		}
+		u, err := s.p.Units(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u["Rows"] < w.rows || u["Attention"] < w.attention || u["AttentionGrad"] < w.attention {
+			t.Errorf("%s: fewer fused units than before: %v", c.name, u)
+		}
+		if u["Cluster"] > w.clusters || u["ReduceSum"] > w.sums || u["ReduceMax"] > 0 {
+			t.Errorf("%s: more clusters and reductions than before: %v", c.name, u)
+		}
+	}
 }

@@ -39,12 +39,14 @@ const (
 	OpSwishGrad
 	OpQuickGELUGrad
 	OpGELUGrad
+	// OpMulRecip is x * (1/y), two roundings.
+	OpMulRecip
 )
 
 var names = map[compute.OpType]string{OpRNGState: "RNGState", OpRNGBits: "RNGBits",
 	OpSample: "Sample", OpSpread: "Spread", OpPart: "Part", OpAttention: "Attention", OpAttentionGrad: "AttentionGrad",
 	OpSwish: "Swish", OpQuickGELU: "QuickGELU", OpGELU: "GELU",
-	OpSwishGrad: "SwishGrad", OpQuickGELUGrad: "QuickGELUGrad", OpGELUGrad: "GELUGrad"}
+	OpSwishGrad: "SwishGrad", OpQuickGELUGrad: "QuickGELUGrad", OpGELUGrad: "GELUGrad", OpMulRecip: "MulRecip"}
 
 // Node is one operation and its result. It belongs to one Graph; only passes change it.
 type Node struct {

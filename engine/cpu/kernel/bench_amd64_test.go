@@ -180,18 +180,13 @@ func BenchmarkRows(b *testing.B) {
 		s := For(c)
 		const rows, n = 1600, 768
 		r := rng.New(1, "bench")
-		x, dst, g := normals(r, rows*n), make([]float32, rows*n), normals(r, n)
-		big, out := normals(r, 64*256*128), make([]float32, 64*256*128)
-		sum, sq := make([]float32, 128), make([]float32, 128)
+		x, dst := normals(r, rows*n), make([]float32, rows*n)
 		for _, k := range []struct {
 			name string
 			n    int
 			f    func(j int)
 		}{
 			{"softmax-1600x768", rows / 16, func(j int) { s.SoftmaxRows(dst[j*16*n:], x[j*16*n:], 16, n) }},
-			{"layernorm-1600x768", rows / 16, func(j int) { s.LayerNormRows(dst[j*16*n:], x[j*16*n:], g, g, 16, n, 1e-5) }},
-			{"colstats-128x(64x256)", 64, func(j int) { s.ColStats(sum, sq, big[j*256*128:][:256*128]) }},
-			{"scaleshiftswish-128x(64x256)", 64, func(j int) { s.ScaleShiftSwishRows(out[j*256*128:], big[j*256*128:][:256*128], sum, sq) }},
 			{"transpose-768x1600", 1, func(int) { s.Transpose(dst, rows, x, n, rows, n) }},
 		} {
 			b.Run(fmt.Sprintf("%s/%s", c, k.name), func(b *testing.B) { b.ReportMetric(1e3*bestJobs(k.n, k.f), "ms") })

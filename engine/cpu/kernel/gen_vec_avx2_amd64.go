@@ -304,13 +304,7 @@ func vFMAScalarAVX2(dst, a, c []float32, b float32)
 func vAffineAVX2(dst, x []float32, a, b float32)
 
 //go:noescape
-func vNormRowAVX2(dst, x, gamma, beta []float32, mean, rstd float32)
-
-//go:noescape
-func vColStatsAVX2(sum, sumSq, x []float32)
-
-//go:noescape
-func vScaleShiftSwishAVX2(dst, x, a, b []float32)
+func vScaleShiftAVX2(dst, x, a, b []float32, s float32)
 
 //go:noescape
 func vSumAVX2(x []float32) float32
@@ -319,7 +313,7 @@ func vSumAVX2(x []float32) float32
 func vSumSqAVX2(x []float32) float32
 
 //go:noescape
-func vSumSqDiffAVX2(x []float32, c float32) float32
+func vSumProductAVX2(x, y []float32) float32
 
 //go:noescape
 func vDotAVX2(x, y []float32) float32
@@ -448,12 +442,10 @@ func (s *Set) vecAVX2() {
 	s.fma = vFMAAVX2
 	s.fmaScalar = vFMAScalarAVX2
 	s.affine = vAffineAVX2
-	s.normRow = vNormRowAVX2
-	s.colStats = vColStatsAVX2
-	s.scaleShiftSwish = vScaleShiftSwishAVX2
+	s.scaleShift = vScaleShiftAVX2
 	s.sum = vSumAVX2
 	s.sumSq = vSumSqAVX2
-	s.sumSqDiff = vSumSqDiffAVX2
+	s.sumProduct = vSumProductAVX2
 	s.dot = vDotAVX2
 	s.max = vMaxAllAVX2
 	s.min = vMinAllAVX2

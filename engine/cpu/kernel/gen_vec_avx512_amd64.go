@@ -213,13 +213,7 @@ func vFMAScalarAVX512(dst, a, c []float32, b float32)
 func vAffineAVX512(dst, x []float32, a, b float32)
 
 //go:noescape
-func vNormRowAVX512(dst, x, gamma, beta []float32, mean, rstd float32)
-
-//go:noescape
-func vColStatsAVX512(sum, sumSq, x []float32)
-
-//go:noescape
-func vScaleShiftSwishAVX512(dst, x, a, b []float32)
+func vScaleShiftAVX512(dst, x, a, b []float32, s float32)
 
 //go:noescape
 func vSumAVX512(x []float32) float32
@@ -228,7 +222,7 @@ func vSumAVX512(x []float32) float32
 func vSumSqAVX512(x []float32) float32
 
 //go:noescape
-func vSumSqDiffAVX512(x []float32, c float32) float32
+func vSumProductAVX512(x, y []float32) float32
 
 //go:noescape
 func vDotAVX512(x, y []float32) float32
@@ -329,12 +323,10 @@ func (s *Set) vecAVX512() {
 	s.fma = vFMAAVX512
 	s.fmaScalar = vFMAScalarAVX512
 	s.affine = vAffineAVX512
-	s.normRow = vNormRowAVX512
-	s.colStats = vColStatsAVX512
-	s.scaleShiftSwish = vScaleShiftSwishAVX512
+	s.scaleShift = vScaleShiftAVX512
 	s.sum = vSumAVX512
 	s.sumSq = vSumSqAVX512
-	s.sumSqDiff = vSumSqDiffAVX512
+	s.sumProduct = vSumProductAVX512
 	s.dot = vDotAVX512
 	s.max = vMaxAllAVX512
 	s.min = vMinAllAVX512

@@ -1339,39 +1339,8 @@ func vAffineGo(dst, x []float32, a, b float32) {
 	}
 }
 
-// vNormRowGo: dst[i] = (x[i]-mean)*rstd*gamma[i] + beta[i]
-func vNormRowGo(dst, x, gamma, beta []float32, mean, rstd float32) {
-	x = x[:len(dst)]
-	gamma = gamma[:len(dst)]
-	beta = beta[:len(dst)]
-	for i := range dst {
-		v0 := x[i]
-		v1 := gamma[i]
-		v2 := beta[i]
-		v5 := v0 - mean
-		v6 := float32(v5 * rstd)
-		v7 := fma32(v6, v1, v2)
-		dst[i] = v7
-	}
-}
-
-// vColStatsGo: sum[i] += x[i], sumSq[i] += x[i]^2
-func vColStatsGo(sum, sumSq, x []float32) {
-	sumSq = sumSq[:len(sum)]
-	x = x[:len(sum)]
-	for i := range sum {
-		v0 := sum[i]
-		v1 := sumSq[i]
-		v2 := x[i]
-		v3 := v0 + v2
-		v4 := fma32(v2, v2, v1)
-		sum[i] = v3
-		sumSq[i] = v4
-	}
-}
-
-// vScaleShiftSwishGo: dst[i] = swish(x[i]*a[i] + b[i])
-func vScaleShiftSwishGo(dst, x, a, b []float32) {
+// vScaleShiftGo: dst[i] = x[i]*s*a[i] + b[i], three roundings
+func vScaleShiftGo(dst, x, a, b []float32, s float32) {
 	x = x[:len(dst)]
 	a = a[:len(dst)]
 	b = b[:len(dst)]
@@ -1379,24 +1348,10 @@ func vScaleShiftSwishGo(dst, x, a, b []float32) {
 		v0 := x[i]
 		v1 := a[i]
 		v2 := b[i]
-		v3 := fma32(v0, v1, v2)
-		v5 := float32(v3 * float32(-1))
-		v8 := maxps(float32(-104), v5)
-		v9 := minps(float32(89), v8)
-		v11 := float32(v9 * float32(1.442695))
-		v12 := rint32(v11)
-		v14 := fnma32(v12, float32(0.69314575), v9)
-		v16 := fnma32(v12, float32(1.4286068e-06), v14)
-		v19 := fma32(float32(0.0013780594), v16, float32(0.0083731245))
-		v21 := fma32(v19, v16, float32(0.041669536))
-		v23 := fma32(v21, v16, float32(0.16666472))
-		v25 := fma32(v23, v16, float32(0.49999985))
-		v27 := fma32(v25, v16, float32(1))
-		v28 := fma32(v27, v16, float32(1))
-		v29 := scalb32(v28, v12)
-		v30 := v29 + float32(1)
-		v31 := v3 / v30
-		dst[i] = v31
+		v4 := float32(v0 * s)
+		v5 := float32(v4 * v1)
+		v6 := v5 + v2
+		dst[i] = v6
 	}
 }
 
@@ -1428,13 +1383,14 @@ func vSumSqGo(x []float32) float32 {
 	})
 }
 
-// vSumSqDiffGo: the sum of (x-c)^2
-func vSumSqDiffGo(x []float32, c float32) float32 {
+// vSumProductGo: the sum of x*y, each product rounded
+func vSumProductGo(x, y []float32) float32 {
 	var p [64]float32
 	for i := range x {
 		v1 := x[i]
-		v3 := v1 - c
-		v4 := fma32(v3, v3, p[i%64])
+		v2 := y[i]
+		v3 := float32(v1 * v2)
+		v4 := p[i%64] + v3
 		p[i%64] = v4
 	}
 	return foldTree(&p, func(x, y float32) float32 {
@@ -1680,12 +1636,10 @@ func (s *Set) vecGo() {
 	s.fma = vFMAGo
 	s.fmaScalar = vFMAScalarGo
 	s.affine = vAffineGo
-	s.normRow = vNormRowGo
-	s.colStats = vColStatsGo
-	s.scaleShiftSwish = vScaleShiftSwishGo
+	s.scaleShift = vScaleShiftGo
 	s.sum = vSumGo
 	s.sumSq = vSumSqGo
-	s.sumSqDiff = vSumSqDiffGo
+	s.sumProduct = vSumProductGo
 	s.dot = vDotGo
 	s.max = vMaxAllGo
 	s.min = vMinAllGo

@@ -29,11 +29,9 @@ type Set struct {
 
 	sum, max, min, sumSq func(x []float32) float32
 	dot                  func(x, y []float32) float32
-	sumSqDiff            func(x []float32, c float32) float32
+	sumProduct           func(x, y []float32) float32
 	expSum               func(dst, x []float32, shift float32) float32
-	normRow              func(dst, x, gamma, beta []float32, mean, rstd float32)
-	colStats             func(sum, sumSq, x []float32)
-	scaleShiftSwish      func(dst, x, a, b []float32)
+	scaleShift           func(dst, x, a, b []float32, s float32)
 
 	f16ToF32  func(dst []float32, x []uint16)
 	f32ToF16  func(dst []uint16, x []float32)

@@ -55,8 +55,9 @@ func (s *Set) Sum(x []float32) float32 { return s.sum(x) }
 // SumSquares folds x[i]*x[i] (fused into the addition) as Sum does.
 func (s *Set) SumSquares(x []float32) float32 { return s.sumSq(x) }
 
-// SumSqDiff folds (x[i]-c)*(x[i]-c) (fused into the addition) as Sum does: the second pass of an exact variance.
-func (s *Set) SumSqDiff(x []float32, c float32) float32 { return s.sumSqDiff(x, c) }
+// SumProduct folds x[i]*y[i], each product rounded before it is added, as Sum does: Sum of what Binary(Mul) gives. The
+// length is x's.
+func (s *Set) SumProduct(x, y []float32) float32 { return s.sumProduct(x, y[:len(x)]) }
 
 // Dot folds x[i]*y[i] (fused into the addition) as Sum does. The length is x's.
 func (s *Set) Dot(x, y []float32) float32 { return s.dot(x, y[:len(x)]) }
@@ -70,6 +71,11 @@ func (s *Set) Min(x []float32) float32 { return s.min(x) }
 // ExpSum writes dst[i] = exp(x[i]-shift) and returns their sum, folded as Sum does: the middle of a softmax.
 func (s *Set) ExpSum(dst, x []float32, shift float32) float32 {
 	return s.expSum(dst, x[:len(dst)], shift)
+}
+
+// ScaleShift computes dst[i] = x[i]*f*a[i] + b[i] with three roundings: the end of a layer norm.
+func (s *Set) ScaleShift(dst, x, a, b []float32, f float32) {
+	s.scaleShift(dst, x[:len(dst)], a[:len(dst)], b[:len(dst)], f)
 }
 
 // F16ToF32 widens IEEE half precision numbers; exact.

@@ -57,8 +57,7 @@ func loopCases() (cs []loopCase) {
 		loopCase{"FMA", func(s *Set, dst, x, y, z []float32, _ float32) { s.FMA(dst, x, y, z) }},
 		loopCase{"FMAScalar", func(s *Set, dst, x, y, _ []float32, c float32) { s.FMAScalar(dst, x, c, y) }},
 		loopCase{"Affine", func(s *Set, dst, x, _, _ []float32, c float32) { s.Affine(dst, x, c, 0.25) }},
-		loopCase{"NormRow", func(s *Set, dst, x, y, z []float32, c float32) { s.normRow(dst, x[:len(dst)], y, z, c, 3) }},
-		loopCase{"ScaleShiftSwish", func(s *Set, dst, x, y, z []float32, _ float32) { s.scaleShiftSwish(dst, x[:len(dst)], y, z) }},
+		loopCase{"ScaleShift", func(s *Set, dst, x, y, z []float32, c float32) { s.ScaleShift(dst, x, y, z, c) }},
 		loopCase{"ExpSum", func(s *Set, dst, x, _, _ []float32, c float32) {
 			sum := s.ExpSum(dst, x, c)
 			if len(dst) > 0 {
@@ -103,7 +102,7 @@ func TestFoldsAgreeWithPortable(t *testing.T) {
 	g := For(Generic)
 	folds := map[string]func(s *Set, x, y []float32) float32{
 		"Sum": func(s *Set, x, _ []float32) float32 { return s.Sum(x) }, "SumSquares": func(s *Set, x, _ []float32) float32 { return s.SumSquares(x) },
-		"SumSqDiff": func(s *Set, x, _ []float32) float32 { return s.SumSqDiff(x, 0.7) }, "Dot": func(s *Set, x, y []float32) float32 { return s.Dot(x, y) },
+		"SumProduct": func(s *Set, x, y []float32) float32 { return s.SumProduct(x, y) }, "Dot": func(s *Set, x, y []float32) float32 { return s.Dot(x, y) },
 		"Max": func(s *Set, x, _ []float32) float32 { return s.Max(x) }, "Min": func(s *Set, x, _ []float32) float32 { return s.Min(x) },
 	}
 	eachClass(t, func(t *testing.T, s *Set) {
@@ -130,20 +129,23 @@ func TestFoldsAreRight(t *testing.T) {
 	s := For(Generic)
 	r := rng.New(9, "right")
 	x, y := normals(r, 1003), normals(r, 1003)
-	var sum, sq, dot, diff, scale float64
+	var sum, sq, dot, scale float64
 	lo, hi := x[0], x[0]
 	for i, v := range x {
 		sum += float64(v)
 		scale += math.Abs(float64(v))
 		sq += float64(v) * float64(v)
 		dot += float64(v) * float64(y[i])
-		diff += (float64(v) - 0.5) * (float64(v) - 0.5)
 		lo, hi = min(lo, v), max(hi, v)
 	}
 	near(t, "Sum", s.Sum(x), sum, scale, 20)
 	near(t, "SumSquares", s.SumSquares(x), sq, sq, 20)
 	near(t, "Dot", s.Dot(x, y), dot, sq+scale, 20)
-	near(t, "SumSqDiff", s.SumSqDiff(x, 0.5), diff, diff, 20)
+	product := make([]float32, len(x))
+	s.Binary(Mul, product, x, y)
+	if got, want := s.SumProduct(x, y), s.Sum(product); got != want {
+		t.Fatalf("SumProduct %g, the sum of the products is %g", got, want)
+	}
 	if s.Max(x) != hi || s.Min(x) != lo {
 		t.Fatalf("Max %g Min %g, want %g %g", s.Max(x), s.Min(x), hi, lo)
 	}
@@ -335,32 +337,18 @@ func TestRows(t *testing.T) {
 		r := rng.New(15, "rows")
 		for _, n := range []int{1, 5, 16, 50, 77, 130} {
 			rows := 3
-			x, gamma, beta := normals(r, rows*n), normals(r, n), normals(r, n)
-			soft, logSoft, norm := make([]float32, rows*n), make([]float32, rows*n), make([]float32, rows*n)
+			x, soft := normals(r, rows*n), make([]float32, rows*n)
 			s.SoftmaxRows(soft, x, rows, n)
-			s.LogSoftmaxRows(logSoft, x, rows, n)
-			s.LayerNormRows(norm, x, gamma, beta, rows, n, 1e-5)
-			mean, variance := make([]float32, rows), make([]float32, rows)
-			s.RowMoments(mean, variance, x, rows, n)
 			for row := range rows {
 				v := x[row*n:][:n]
-				var m, q, e float64
+				var e float64
 				for _, f := range v {
-					m += float64(f) / float64(n)
 					e += math.Exp(float64(f))
 				}
-				for _, f := range v {
-					q += (float64(f) - m) * (float64(f) - m) / float64(n)
-				}
-				near(t, "mean", mean[row], m, 1, 10)
-				near(t, "variance", variance[row], q, q+1, 10)
 				for i, f := range v {
 					at := fmt.Sprintf("n %d row %d column %d", n, row, i)
 					p := math.Exp(float64(f)) / e
 					near(t, "softmax "+at, soft[row*n+i], p, p, 30)
-					near(t, "log-softmax "+at, logSoft[row*n+i], math.Log(p), math.Abs(math.Log(p))+4, 10)
-					w := (float64(f)-m)/math.Sqrt(q+1e-5)*float64(gamma[i]) + float64(beta[i])
-					near(t, "layer norm "+at, norm[row*n+i], w, math.Abs(w)+10/math.Sqrt(q+1e-5), 10)
 				}
 			}
 		}

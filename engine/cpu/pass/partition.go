@@ -36,7 +36,7 @@ func Elementwise(n *ir.Node) bool {
 		compute.OpTypeNeg, compute.OpTypeAbs, compute.OpTypeSqrt, compute.OpTypeRsqrt, compute.OpTypeExp, compute.OpTypeExpm1, compute.OpTypeLog,
 		compute.OpTypeLog1p, compute.OpTypeTanh, compute.OpTypeLogistic, compute.OpTypeErf, compute.OpTypeSin, compute.OpTypeCos,
 		compute.OpTypeFloor, compute.OpTypeCeil, compute.OpTypeRound, compute.OpTypeSign,
-		ir.OpSwish, ir.OpQuickGELU, ir.OpGELU, ir.OpSwishGrad, ir.OpQuickGELUGrad, ir.OpGELUGrad:
+		ir.OpSwish, ir.OpQuickGELU, ir.OpGELU, ir.OpSwishGrad, ir.OpQuickGELUGrad, ir.OpGELUGrad, ir.OpMulRecip:
 		return d == dtypes.Float32
 	case compute.OpTypeEqual, compute.OpTypeNotEqual, compute.OpTypeLessThan, compute.OpTypeLessOrEqual, compute.OpTypeGreaterThan,
 		compute.OpTypeGreaterOrEqual:

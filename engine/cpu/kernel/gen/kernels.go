@@ -96,16 +96,10 @@ func fusedKernels() []*kernel {
 			body: func(b *builder, in, sc []value) []value { return []value{b.fma(in[0], sc[0], in[1])} }},
 		{name: "Affine", doc: "dst[i] = x[i]*a + b", slot: "affine", outs: dst, ins: ops(f32, "x"), scalars: []string{"a", "b"},
 			body: func(b *builder, in, sc []value) []value { return []value{b.fma(in[0], sc[0], sc[1])} }},
-		{name: "NormRow", doc: "dst[i] = (x[i]-mean)*rstd*gamma[i] + beta[i]", slot: "normRow", outs: dst, ins: ops(f32, "x", "gamma", "beta"), scalars: []string{"mean", "rstd"},
+		{name: "ScaleShift", doc: "dst[i] = x[i]*s*a[i] + b[i], three roundings", slot: "scaleShift", outs: dst, ins: ops(f32, "x", "a", "b"), scalars: []string{"s"},
 			body: func(b *builder, in, sc []value) []value {
-				return []value{b.fma(b.mul(b.sub(in[0], sc[0]), sc[1]), in[1], in[2])}
+				return []value{b.add(b.mul(b.mul(in[0], sc[0]), in[1]), in[2])}
 			}},
-		{name: "ColStats", doc: "sum[i] += x[i], sumSq[i] += x[i]^2", slot: "colStats", outs: ops(f32, "sum", "sumSq"), ins: ops(f32, "sum", "sumSq", "x"),
-			body: func(b *builder, in, _ []value) []value {
-				return []value{b.add(in[0], in[2]), b.fma(in[2], in[2], in[1])}
-			}},
-		{name: "ScaleShiftSwish", doc: "dst[i] = swish(x[i]*a[i] + b[i])", slot: "scaleShiftSwish", outs: dst, ins: ops(f32, "x", "a", "b"),
-			body: func(b *builder, in, _ []value) []value { return []value{b.swish(b.fma(in[0], in[1], in[2]), 1)} }},
 	}
 }
 
@@ -117,11 +111,8 @@ func foldKernels() []*kernel {
 			step: func(b *builder, acc value, in, _ []value) []value { return []value{b.add(acc, in[0])} }},
 		{name: "SumSq", doc: "the sum of x^2", slot: "sumSq", ins: x, combine: sum,
 			step: func(b *builder, acc value, in, _ []value) []value { return []value{b.fma(in[0], in[0], acc)} }},
-		{name: "SumSqDiff", doc: "the sum of (x-c)^2", slot: "sumSqDiff", ins: x, scalars: []string{"c"}, combine: sum,
-			step: func(b *builder, acc value, in, sc []value) []value {
-				d := b.sub(in[0], sc[0])
-				return []value{b.fma(d, d, acc)}
-			}},
+		{name: "SumProduct", doc: "the sum of x*y, each product rounded", slot: "sumProduct", ins: ops(f32, "x", "y"), combine: sum,
+			step: func(b *builder, acc value, in, _ []value) []value { return []value{b.add(acc, b.mul(in[0], in[1]))} }},
 		{name: "Dot", doc: "the sum of x*y", slot: "dot", ins: ops(f32, "x", "y"), combine: sum,
 			step: func(b *builder, acc value, in, _ []value) []value { return []value{b.fma(in[0], in[1], acc)} }},
 		{name: "MaxAll", doc: "the largest of x", slot: "max", ins: x, ident: float32(math.Inf(-1)), combine: (*builder).maxNaN,
