@@ -16,12 +16,20 @@ type Span struct {
 	Compile bool // tracing, passes and planning, not a run
 	Start   time.Time
 	Time    time.Duration
-	Ops     []Op // what the run consisted of, longest first; only from a Recorder of operations
+	Ops     []Op    // what the run consisted of, longest first; only from a Recorder of operations
+	Events  []Event // the same one by one, as they ran
+}
+
+// Event is one operation of a run.
+type Event struct {
+	Op   int           // index in the span's Ops
+	At   time.Duration // from the start of the span
+	Time time.Duration
 }
 
 // Op is one kind of operation on one tuple of shapes, within a span or over many.
 type Op struct {
-	Kind  string // "ConvGeneral", "cluster", ...
+	Kind  string // "ConvGeneral", "Cluster", ...
 	Name  string // with its shapes
 	Count int
 	Time  time.Duration // of all
@@ -45,14 +53,15 @@ type Recorder struct {
 	mu      sync.Mutex
 	engines map[*Engine]int
 	spans   []Span
+	events  int // of all spans so far
 	sums    map[string]*programSum // of all spans, also those that were taken or were too many
 	byOp    map[string]*Op
 }
 
-// A long training must not fill the memory with its profile: the spans beyond these counts enter the sums only.
+// A long training must not fill the memory, or the disk, with its profile: what is beyond these counts enters the sums only.
 const (
-	maxSpans    = 100_000
-	maxDetailed = 2_000 // spans that keep their operations
+	maxSpans  = 100_000
+	maxEvents = 200_000 // operations; a trace takes about 300 bytes for each
 )
 
 // programSum adds up the spans of a program.
@@ -123,8 +132,8 @@ func (r *Recorder) add(e *Engine, s Span) {
 	if len(r.spans) >= maxSpans {
 		return
 	}
-	if len(r.spans) >= maxDetailed {
-		s.Ops = nil
+	if r.events += len(s.Events); r.events > maxEvents {
+		s.Ops, s.Events = nil, nil
 	}
 	r.spans = append(r.spans, s)
 }
@@ -181,26 +190,36 @@ func (e *Engine) timed(program string, compile bool, f func() error) error {
 		spans[i] = Span{Program: program, Compile: compile, Start: starts[i], Time: r.now().Sub(starts[i])}
 	}
 	var lines []Op
+	var events []Event
 	if ops {
-		lines = opsOf(e.backend.StopProfile())
+		lines, events = opsOf(e.backend.StopProfile())
 	}
 	for i, r := range all {
 		if r.ops {
-			spans[i].Ops = lines
+			spans[i].Ops, spans[i].Events = lines, events
 		}
 		r.add(e, spans[i])
 	}
 	return err
 }
 
-func opsOf(p *cpu.Profile) []Op {
+// opsOf translates a profile of the backend. The profile starts when the span does, to within a few readings of the clock.
+func opsOf(p *cpu.Profile) ([]Op, []Event) {
 	if p == nil {
-		return nil
+		return nil, nil
 	}
-	var out []Op
+	var ops []Op
 	for _, l := range p.Lines() {
-		out = append(out, Op{Kind: l.Kind, Name: l.Name, Count: l.Count, Time: l.Time, Best: l.Best, Work: l.Work})
+		ops = append(ops, Op{Kind: l.Kind, Name: l.Name, Count: l.Count, Time: l.Time, Best: l.Best, Work: l.Work})
 	}
-	slices.SortStableFunc(out, func(a, b Op) int { return int(b.Time - a.Time) })
-	return out
+	slices.SortStableFunc(ops, func(a, b Op) int { return int(b.Time - a.Time) })
+	index := make(map[string]int, len(ops))
+	for i, o := range ops {
+		index[o.Name] = i
+	}
+	var events []Event
+	for _, e := range p.Events() {
+		events = append(events, Event{Op: index[e.Line.Name], At: e.At, Time: e.Time})
+	}
+	return ops, events
 }

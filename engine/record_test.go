@@ -72,6 +72,39 @@ func TestRecorderSeesRunsCompilationsAndOperations(t *testing.T) {
 	}
 	checkTable(t, ops)
 	checkTrace(t, spans)
+	checkEvents(t, spans[2])
+}
+
+// checkEvents holds the operations one by one to their sums, and to an order without overlap: one runs after the other.
+func checkEvents(t *testing.T, s Span) {
+	t.Helper()
+	count, sum := make([]int, len(s.Ops)), make([]time.Duration, len(s.Ops))
+	end := time.Duration(0)
+	for _, v := range s.Events {
+		if v.At < end {
+			t.Errorf("operation %s began at %v, before the last one ended at %v", s.Ops[v.Op].Name, v.At, end)
+		}
+		end = v.At + v.Time
+		count[v.Op]++
+		sum[v.Op] += v.Time
+	}
+	for i, o := range s.Ops {
+		if count[i] != o.Count || sum[i] != o.Time {
+			t.Errorf("%s: %d events of %v, summed up %d of %v", o.Name, count[i], sum[i], o.Count, o.Time)
+		}
+	}
+	product, exp := -1, -1
+	for i, v := range s.Events {
+		switch s.Ops[v.Op].Kind {
+		case "DotGeneral":
+			product = i
+		case "Cluster":
+			exp = i
+		}
+	}
+	if product < 0 || exp < product {
+		t.Errorf("the product is event %d, what is computed from it event %d", product, exp)
+	}
 }
 
 func checkTable(t *testing.T, r *Recorder) {
@@ -117,14 +150,15 @@ func checkTrace(t *testing.T, spans []Span) {
 func TestRecorderForgetsTheDetailsOfLongRuns(t *testing.T) {
 	r := Record(RecordOptions{Now: tick(), Ops: true})
 	defer r.Stop()
-	for range maxDetailed + 5 {
-		r.add(nil, Span{Program: "p", Time: time.Second, Ops: []Op{{Name: "o", Count: 1, Time: time.Second, Best: time.Second}}})
+	const each = 1000
+	for range maxEvents/each + 5 {
+		r.add(nil, Span{Program: "p", Time: time.Second, Ops: []Op{{Name: "o", Count: each, Time: time.Second, Best: time.Second}}, Events: make([]Event, each)})
 	}
-	if n := r.byOp["o"].Count; n != maxDetailed+5 {
-		t.Errorf("the sums hold %d operations of %d", n, maxDetailed+5)
+	if n := r.byOp["o"].Count; n != maxEvents+5*each {
+		t.Errorf("the sums hold %d operations of %d", n, maxEvents+5*each)
 	}
 	s := r.Take()
-	if len(s[maxDetailed-1].Ops) != 1 || len(s[maxDetailed].Ops) != 0 {
+	if last, next := s[maxEvents/each-1], s[maxEvents/each]; len(last.Events) != each || len(last.Ops) != 1 || len(next.Events) != 0 || len(next.Ops) != 0 {
 		t.Error("spans keep their operations without limit")
 	}
 }

@@ -78,9 +78,8 @@ type traceEvent struct {
 	Args  map[string]any `json:"args,omitempty"`
 }
 
-// WriteTrace writes spans in the Trace Event Format; each engine is a thread. Programs stand where they ran. The
-// operations within a run are summed up by kind and shapes and stand one after the other from its start, longest first:
-// their lengths are measured, their places are not.
+// WriteTrace writes spans in the Trace Event Format; each engine is a thread. Programs stand where they ran, and so do the
+// operations within those runs that a Recorder kept them of.
 func WriteTrace(w io.Writer, spans []Span) error {
 	var events []traceEvent
 	var origin time.Time
@@ -101,12 +100,11 @@ func WriteTrace(w io.Writer, spans []Span) error {
 			e.Name, e.Cat = "compile "+s.Program, "compile"
 		}
 		events = append(events, e)
-		at, end := e.TS, e.TS+e.Dur
-		for _, o := range s.Ops {
-			d := min(us(o.Time), end-at) // clocks differ by their reading times
-			events = append(events, traceEvent{Name: o.Kind, Cat: "op", Phase: "X", TS: at, Dur: d, PID: 1, TID: s.Engine + 1,
-				Args: map[string]any{"operation": o.Name, "count": o.Count, "best_us": us(o.Best), "work": o.Work}})
-			at += d
+		for _, v := range s.Events {
+			o := s.Ops[v.Op]
+			at := min(us(v.At), e.Dur) // clocks differ by their reading times
+			events = append(events, traceEvent{Name: o.Kind, Cat: "op", Phase: "X", TS: e.TS + at, Dur: min(us(v.Time), e.Dur-at), PID: 1, TID: s.Engine + 1,
+				Args: map[string]any{"operation": o.Name, "best_us": us(o.Best), "work": o.Work}})
 		}
 	}
 	return json.NewEncoder(w).Encode(map[string]any{"displayTimeUnit": "ms", "traceEvents": events})

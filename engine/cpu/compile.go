@@ -33,6 +33,9 @@ func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 	}
 	pass.Biases(g)
 	g = pass.LessKept(g, lateParams(g), b.recompute)
+	if err := g.Verify(); err != nil {
+		return nil, fmt.Errorf("after the passes: %w", err)
+	}
 	c := &compiler{b: b, g: g, e: &Executable{backend: b, name: name, params: g.Params, outputs: g.Outputs}, at: make([]int, len(g.Nodes))}
 	for i := range c.at {
 		c.at[i] = -1

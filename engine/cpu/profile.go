@@ -9,10 +9,22 @@ import (
 	"time"
 )
 
-// Profile adds up the time of each kind of operation.
+// Profile adds up the time of each kind of operation and takes down when each ran.
 type Profile struct {
-	mu    sync.Mutex
-	lines map[string]*ProfileLine
+	start  time.Time
+	mu     sync.Mutex
+	lines  map[string]*ProfileLine
+	events []ProfileEvent
+}
+
+// maxProfileEvents bounds the memory of a profile that nobody stops: what comes later is in the sums only.
+const maxProfileEvents = 1 << 20
+
+// ProfileEvent is one operation as it ran.
+type ProfileEvent struct {
+	Line *ProfileLine
+	At   time.Duration // from the start of the profile
+	Time time.Duration
 }
 
 // ProfileLine is one operation on shapes of one kind.
@@ -28,7 +40,7 @@ type ProfileLine struct {
 // StartProfile makes runs from now on measure each operation. StopProfile ends it.
 func (b *Backend) StartProfile() {
 	b.mu.Lock()
-	b.profile = &Profile{lines: map[string]*ProfileLine{}}
+	b.profile = &Profile{start: time.Now(), lines: map[string]*ProfileLine{}}
 	b.mu.Unlock()
 }
 
@@ -61,6 +73,16 @@ func (p *Profile) time(t *thunk, f *frame) {
 	l.Best = min(l.Best, d)
 	l.Count++
 	l.Time += d
+	if len(p.events) < maxProfileEvents {
+		p.events = append(p.events, ProfileEvent{Line: l, At: start.Sub(p.start), Time: d})
+	}
+}
+
+// Events returns the operations in the order in which they ended. Their lines must not be changed.
+func (p *Profile) Events() []ProfileEvent {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.events)
 }
 
 // estimate is the time of all as it would be if each had been as fast as the fastest.

@@ -164,11 +164,59 @@ func (g *Graph) Dump() string {
 	return b.String()
 }
 
-// Verify checks what every pass must keep: inputs come before their users and belong to the graph.
+// DOT writes the live nodes as a graph for Graphviz (`dot -Tsvg`): parameters and outputs have frames of their own.
+func (g *Graph) DOT() string {
+	var b strings.Builder
+	b.WriteString("digraph {\n\tnode [shape=box, fontname=monospace]\n")
+	for _, n := range g.Live() {
+		style := ""
+		if n.Op == compute.OpTypeParameter || n.Op == compute.OpTypeConstant {
+			style = ", style=rounded"
+		}
+		label := n.Name() + " " + n.Shape.String()
+		if p, ok := n.Attr.(Parameter); ok {
+			label = p.Name + " " + n.Shape.String()
+		}
+		fmt.Fprintf(&b, "\tn%d [label=%q%s]\n", n.ID, label, style)
+		for i, in := range n.In {
+			fmt.Fprintf(&b, "\tn%d -> n%d", in.ID, n.ID)
+			if len(n.In) > 1 {
+				fmt.Fprintf(&b, " [headlabel=%d]", i)
+			}
+			b.WriteByte('\n')
+		}
+	}
+	for i, n := range g.Outputs {
+		fmt.Fprintf(&b, "\tout%d [label=\"output %d\", shape=plain]\n\tn%d -> out%d\n", i, i, n.ID, i)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// Verify checks what every pass must keep: inputs come before their users and belong to the graph, as do parameters, in the
+// order of their indices, and outputs; and aliases are as large as what they show.
 func (g *Graph) Verify() error {
+	for i, p := range g.Params {
+		if a, ok := p.Attr.(Parameter); !ok || !g.Has(p) || a.Index != i {
+			return fmt.Errorf("parameter %d is node %d (%s) %v", i, p.ID, p.Name(), p.Attr)
+		}
+	}
+	for i, o := range g.Outputs {
+		if !g.Has(o) {
+			return fmt.Errorf("output %d is a node of another graph", i)
+		}
+	}
 	for i, n := range g.Nodes {
 		if n.ID != i {
 			return fmt.Errorf("node %d has number %d", i, n.ID)
+		}
+		if !n.Shape.Ok() {
+			return fmt.Errorf("node %d (%s) has no shape", i, n.Name())
+		}
+		if n.Op == compute.OpTypeReshape || n.Op == compute.OpTypeBitcast {
+			if len(n.In) != 1 || n.In[0].Bytes() != n.Bytes() {
+				return fmt.Errorf("node %d (%s) does not show the bytes of its operand", i, n.Name())
+			}
 		}
 		for _, in := range n.In {
 			if in.ID >= i || g.Nodes[in.ID] != in {
