@@ -73,6 +73,10 @@ func (e *Engine) Name() string { return e.backend.Name() }
 // Class names the set of instructions that decides which kernels run. Pictures are byte-equal within one class.
 func (e *Engine) Class() string { return e.backend.Class() }
 
+// Kernels says which kernels are in use, and Features which extensions of the CPU they could use.
+func (e *Engine) Kernels() string    { return e.backend.Kernels() }
+func (e *Engine) Features() []string { return cpu.Features() }
+
 // Precision returns F32 or Mixed.
 func (e *Engine) Precision() string { return e.backend.Precision() }
 

@@ -53,7 +53,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	engines map[*Engine]int
 	spans   []Span
-	events  int // of all spans so far
+	events  int                    // of all spans so far
 	sums    map[string]*programSum // of all spans, also those that were taken or were too many
 	byOp    map[string]*Op
 }

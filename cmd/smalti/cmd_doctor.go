@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +44,9 @@ func (a *app) runDoctor(ctx context.Context) error {
 		return err
 	}
 	findings = append(findings,
+		finding{what: "CPU features", value: features(r.Engine().Features())},
 		finding{what: "CPU class", value: r.Build().CPU},
+		finding{what: "kernels", value: r.Engine().Kernels()},
 		finding{what: "backend", value: r.Build().Backend},
 		finding{what: "threads", value: fmt.Sprint(r.Engine().Threads())})
 	s := a.openStore()
@@ -71,6 +74,14 @@ func (a *app) runDoctor(ctx context.Context) error {
 		return fmt.Errorf("%d problem(s) found", bad)
 	}
 	return nil
+}
+
+// features joins the names of CPU extensions.
+func features(names []string) string {
+	if len(names) == 0 {
+		return "none that kernels are made for"
+	}
+	return strings.Join(names, " ")
 }
 
 func modelFindings(s *store.Store) []finding {

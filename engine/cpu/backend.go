@@ -98,6 +98,12 @@ func (b *Backend) Description() string {
 	return fmt.Sprintf("smalti CPU backend, class %s, %d threads", b.set.Class(), b.threads)
 }
 
+// Kernels says which kernels are in use.
+func (b *Backend) Kernels() string { return b.set.String() }
+
+// Features lists the CPU's extensions that kernels are made for.
+func Features() []string { return kernel.Features() }
+
 // Class is the class of kernels in use.
 func (b *Backend) Class() string { return b.set.Class().String() }
 

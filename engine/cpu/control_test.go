@@ -305,3 +305,13 @@ func TestSortsAreRecognised(t *testing.T) {
 		near(t, "with NaN", got[0], array{x.dims, c.want}, 0)
 	}
 }
+
+// shape is that of a value with other dimensions.
+func (r record) shape(v compute.Value, dims ...int) shapes.Shape {
+	r.t.Helper()
+	s, err := r.f.Shape(v)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return shapes.Make(s.DType, dims...)
+}

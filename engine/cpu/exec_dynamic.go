@@ -12,7 +12,7 @@ import (
 
 // Slices whose starts are known only when they run. Starts outside move to where the slice is wholly inside.
 
-// DynamicSlice records the part of given size that begins at starts, one scalar for each axis.
+// DynamicSlice records the part of given size that begins at starts: one scalar for each axis, or one vector of all.
 func (f *Function) DynamicSlice(operand compute.Value, starts []compute.Value, size []int) (compute.Value, error) {
 	ns, err := f.nodes(append([]compute.Value{operand}, starts...)...)
 	if err != nil {
@@ -53,6 +53,9 @@ func (f *Function) DynamicUpdateSlice(operand, update compute.Value, starts []co
 }
 
 func checkStarts(rank int, starts []*ir.Node) error {
+	if oneVector(starts) && starts[0].Shape.Dimensions[0] == rank && starts[0].Shape.DType.IsInt() {
+		return nil
+	}
 	if len(starts) != rank {
 		return errors.Errorf("cpu: %d starts of a slice for %d axes", len(starts), rank)
 	}
@@ -64,6 +67,9 @@ func checkStarts(rank int, starts []*ir.Node) error {
 	return nil
 }
 
+// oneVector reports whether all starts are in one array, which GoMLX allows too.
+func oneVector(starts []*ir.Node) bool { return len(starts) == 1 && starts[0].Shape.Rank() == 1 }
+
 // startAt returns a function that finds the offset, in an array of dims, of a part of the given size.
 func (c *compiler) startAt(starts []*ir.Node, dims, size []int) func(f *frame) int {
 	steps := contiguous(dims)
@@ -72,10 +78,15 @@ func (c *compiler) startAt(starts []*ir.Node, dims, size []int) func(f *frame) i
 	for i, n := range starts {
 		slots[i], loads[i] = c.slot(n), intLoad(n.Shape.DType)
 	}
+	vector := oneVector(starts)
 	return func(f *frame) int {
 		at := 0
-		for i, s := range slots {
-			at += min(max(loads[i](f.slots[s], 0), 0), dims[i]-size[i]) * steps[i]
+		for i, step := range steps {
+			k, element := i, 0
+			if vector {
+				k, element = 0, i
+			}
+			at += min(max(loads[k](f.slots[slots[k]], element), 0), dims[i]-size[i]) * step
 		}
 		return at
 	}

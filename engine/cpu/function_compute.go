@@ -163,6 +163,7 @@ func (f *Function) Gather(operand, indices compute.Value, indexAxis int, offset,
 	if err != nil {
 		return nil, err
 	}
+	ns[1] = f.withVectors(ns[1], indexAxis)
 	s, err := shapeinference.Gather(ns[0].Shape, ns[1].Shape, indexAxis, offset, collapsed, startMap, sizes, sorted)
 	if err != nil {
 		return nil, err
@@ -172,12 +173,21 @@ func (f *Function) Gather(operand, indices compute.Value, indexAxis int, offset,
 	return f.g.Add(compute.OpTypeGather, s, a, ns...), nil
 }
 
+// withVectors gives indices the axis of their vectors of one element that the interface lets callers leave out.
+func (f *Function) withVectors(indices *ir.Node, axis int) *ir.Node {
+	if d := indices.Shape.Dimensions; axis == len(d) {
+		return f.reshape(indices, append(slices.Clone(d), 1)...)
+	}
+	return indices
+}
+
 // scatter records the combination of updates into an operand at indices.
 func (f *Function) scatter(op compute.OpType, operand, indices, updates compute.Value, a ir.Scatter) (compute.Value, error) {
 	ns, err := f.nodes(operand, indices, updates)
 	if err != nil {
 		return nil, err
 	}
+	ns[1] = f.withVectors(ns[1], a.IndexAxis)
 	s, err := shapeinference.Scatter(ns[0].Shape, ns[1].Shape, ns[2].Shape, a.IndexAxis, a.Window, a.Inserted, a.ToAxes)
 	if err != nil {
 		return nil, err

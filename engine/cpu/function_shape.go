@@ -131,6 +131,9 @@ func (f *Function) Slice(v compute.Value, starts, limits, strides []int) (comput
 	if err != nil {
 		return nil, err
 	}
+	if len(strides) == 0 {
+		strides = ones(len(starts))
+	}
 	s, err := shapeinference.Slice(x.Shape, starts, limits, strides)
 	if err != nil {
 		return nil, err
@@ -139,9 +142,6 @@ func (f *Function) Slice(v compute.Value, starts, limits, strides []int) (comput
 		return x, nil
 	}
 	a := ir.Slice{Starts: slices.Clone(starts), Limits: slices.Clone(limits), Strides: slices.Clone(strides)}
-	if len(a.Strides) == 0 {
-		a.Strides = ones(len(starts))
-	}
 	if part := partOf(x, a); part != nil {
 		return part, nil
 	}

@@ -190,6 +190,20 @@ func TestDynamicSlices(t *testing.T) {
 					}
 					at[i] = v
 				}
+				if seed%2 == 0 { // all in one array
+					for i, v := range at {
+						one, err := f.Reshape(v, 1)
+						if err != nil {
+							return nil, err
+						}
+						at[i] = one
+					}
+					v, err := f.Concatenate(0, at...)
+					if err != nil {
+						return nil, err
+					}
+					at = []compute.Value{v}
+				}
 				s, err1 := f.DynamicSlice(in[0], at, size)
 				p, err2 := f.DynamicUpdateSlice(in[0], in[1], at)
 				if err1 == nil {

@@ -1,6 +1,10 @@
 package kernel
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 func TestClassNames(t *testing.T) {
 	for c := Generic; c <= AVX512BF16; c++ {
@@ -100,4 +104,21 @@ func TestNothingAllocates(t *testing.T) {
 			t.Errorf("%s allocates %g times", name, n)
 		}
 	}
+}
+
+// TestFeaturesMatchTheClass holds what doctor prints to what decides.
+func TestFeaturesMatchTheClass(t *testing.T) {
+	has := map[string]bool{}
+	for _, f := range Features() {
+		has[f] = true
+	}
+	if best := Detect(); has["avx512_bf16"] != (best == AVX512BF16) && best >= AVX512 || best >= AVX2 && !(has["avx2"] && has["fma"]) || best >= AVX512 && !has["avx512vl"] {
+		t.Errorf("class %s with features %v", best, Features())
+	}
+	eachClass(t, func(t *testing.T, s *Set) {
+		want := fmt.Sprintf("tiles of %dx%d", s.MR(), s.NR())
+		if got := s.String(); !strings.Contains(got, want) || strings.Contains(got, "portable") != (s.Class() == Generic) {
+			t.Errorf("%s, want %s of class %s", got, want, s.Class())
+		}
+	})
 }

@@ -15,3 +15,18 @@ func Detect() Class {
 	}
 	return AVX512BF16
 }
+
+// Features lists what decides the class and this CPU has, in the names that Linux uses.
+func Features() (names []string) {
+	x := &cpu.X86
+	for _, f := range []struct {
+		name string
+		has  bool
+	}{{"avx2", x.HasAVX2}, {"fma", x.HasFMA}, {"avx512f", x.HasAVX512F}, {"avx512bw", x.HasAVX512BW}, {"avx512dq", x.HasAVX512DQ},
+		{"avx512vl", x.HasAVX512VL}, {"avx512_bf16", x.HasAVX512BF16}} {
+		if f.has {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}

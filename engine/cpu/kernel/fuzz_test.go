@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -47,4 +48,39 @@ func runGrad(g interface {
 		g.Run(j, dw, x, dy, scratch)
 	}
 	return dw
+}
+
+// FuzzGemm compares the float32 products of all classes with float64 on any shape,
+// leading dimension and split of the rows.
+func FuzzGemm(f *testing.F) {
+	f.Add(uint64(1), uint8(1), uint8(1), uint8(1), uint8(0))
+	f.Add(uint64(2), uint8(8), uint8(32), uint8(17), uint8(3))
+	f.Add(uint64(3), uint8(13), uint8(65), uint8(200), uint8(1))
+	f.Add(uint64(4), uint8(255), uint8(7), uint8(2), uint8(6))
+	f.Fuzz(func(t *testing.T, seed uint64, rows, cols, depth, extra uint8) {
+		m, n, k := 1+int(rows%70), 1+int(cols%100), 1+int(depth)
+		lda, ldc, acc := k+int(extra%5), n+int(extra/5%5), extra&1 == 1
+		r := rng.New(seed, "fuzz")
+		a, b, was := normals(r, m*lda), normals(r, k*n), normals(r, m*ldc)
+		eachClass(t, func(t *testing.T, s *Set) {
+			packed := make([]float32, s.PackedSize(k, n))
+			s.PackB(packed, b, k, n, n, 1)
+			got, parts := append([]float32(nil), was...), append([]float32(nil), was...)
+			s.Gemm(got, ldc, a, lda, packed, m, k, n, acc)
+			for i, step := 0, 1+int(seed%7); i < m; i += step {
+				s.Gemm(parts[i*ldc:], ldc, a[i*lda:], lda, packed, min(step, m-i), k, n, acc)
+			}
+			sameBits(t, "rows in parts", parts, got)
+			for i := range m {
+				for j := range n {
+					c0 := float32(0)
+					if acc {
+						c0 = was[i*ldc+j]
+					}
+					v, scale := gemmRef(k, func(q int) float32 { return a[i*lda+q] }, func(q int) float32 { return b[q*n+j] }, c0)
+					near(t, fmt.Sprintf("m %d n %d k %d at %d,%d", m, n, k, i, j), got[i*ldc+j], v, scale, k)
+				}
+			}
+		})
+	})
 }

@@ -75,3 +75,16 @@ func (s *Set) NR() int { return s.nr }
 
 // MR is the number of rows of the main tile: row splits at multiples of it waste nothing.
 func (s *Set) MR() int { return s.mr }
+
+// String says which kernels these are.
+func (s *Set) String() string {
+	if s.class == Generic {
+		return fmt.Sprintf("portable Go: products in tiles of %dx%d", s.mr, s.nr)
+	}
+	bf16 := "none for bfloat16"
+	if s.HasBF16() {
+		bf16 = "also in bfloat16"
+	}
+	return fmt.Sprintf("assembly of %d bits: products in tiles of %dx%d (%s), convolutions by Winograd F(4x4,3x3) and directly, loops over vectors",
+		map[bool]int{true: 512, false: 256}[s.class >= AVX512], s.mr, s.nr, bf16)
+}
