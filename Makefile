@@ -29,6 +29,9 @@ fuzz: ## each fuzz target for 20 seconds
 		for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
 			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$p || exit 1; done; done
 
+gomlx-tests: ## GoMLX's own graph and layer tests on our backend (minutes)
+	go run ./tools/gomlxtests
+
 PYTHON ?= /usr/bin/python3
 bench-vs-torch: build ## our speed beside PyTorch's, in turns: make bench-vs-torch BENCH="--parts paint --rounds 3"
 	@if command -v $(PYTHON) >/dev/null; then $(PYTHON) tools/bench/versus.py --smalti ./smalti $(BENCH); else echo "skipped: $(PYTHON) is not installed"; fi
@@ -36,4 +39,4 @@ bench-vs-torch: build ## our speed beside PyTorch's, in turns: make bench-vs-tor
 clean: ## remove what was built
 	rm -rf smalti dist
 
-.PHONY: help build check test race parity fuzz bench-vs-torch clean
+.PHONY: help build check test race parity fuzz gomlx-tests bench-vs-torch clean
