@@ -56,7 +56,7 @@ func toyDrawer(t *testing.T) (*engine.Engine, *Drawer) {
 }
 
 // TestLikelihood compares the loss of latents that are codes with the prior's own number, and its gradient with central
-// differences. Two roundings of a mean near 4 over a step of 2e-2 leave some 1e-4 of it.
+// differences. Two roundings of a mean near 4 over a step of 4e-3 leave some 1e-3; the softmax bends more.
 func TestLikelihood(t *testing.T) {
 	e, d := toyDrawer(t)
 	in := prior.Input{Tokens: []int32{4, 2}}
@@ -88,7 +88,7 @@ func TestLikelihood(t *testing.T) {
 	if l.Add(7, z, nil, again) != before || !slices.Equal(grad, again) {
 		t.Error("the loss depends on the step")
 	}
-	const h = 1e-2
+	const h = 2e-3
 	largest := 0.
 	for i := range z {
 		largest = max(largest, math.Abs(float64(grad[i])))
