@@ -25,10 +25,12 @@ import (
 // Options make a Runner.
 type Options struct {
 	Store   *store.Store
-	Threads int              // workers inside an operation; 0 means one for each processor
-	Class   string           // of kernels; empty means the best that this machine has
-	Version string           // of smalti, for recipes
-	Now     func() time.Time // the clock that speeds and times are taken with
+	Threads int    // workers inside an operation; 0 means one for each processor
+	Class   string // of kernels; empty means the best that this machine has
+	Version string // of smalti, for recipes
+	// LowMemory computes things again instead of keeping them: slower, the same bytes, so recipes do not record it.
+	LowMemory bool
+	Now       func() time.Time // the clock that speeds and times are taken with
 }
 
 // Runner runs jobs. Models stay loaded between jobs. It is safe for concurrent use.
@@ -51,7 +53,7 @@ type Runner struct {
 func New(o Options) (*Runner, error) { return newRunner(o, engine.F32) }
 
 func newRunner(o Options, precision string) (*Runner, error) {
-	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: precision})
+	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: precision, LowMemory: o.LowMemory})
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}

@@ -41,6 +41,7 @@ type app struct {
 
 	json, quiet bool
 	threads     int
+	lowMemory   bool
 	profile     string
 	pprof       string
 }
@@ -105,6 +106,7 @@ Start with:  smalti paint "a red apple"`,
 	f.BoolVar(&a.json, "json", false, "one JSON event per line on standard output")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but errors")
 	f.IntVar(&a.threads, "threads", 0, "processors to use; 0 means all")
+	f.BoolVar(&a.lowMemory, "low-memory", false, "compute again instead of keeping: less memory, slower, the same pictures")
 	f.StringVar(&a.profile, "profile", "", "write the time of every operation to `FILE` (for chrome://tracing) and FILE.txt (a table)")
 	f.StringVar(&a.pprof, "pprof", "", "write a CPU profile of the program to `FILE`, for go tool pprof")
 	root.SetIn(a.in)
