@@ -24,6 +24,9 @@ race: ## the packages that share memory, under the race detector (needs a C comp
 parity: ## our models against the reference's fixtures: make parity FIXTURES="DIR..."
 	go run ./tools/parity $(or $(FIXTURES),$(wildcard testdata/golden/*/))
 
+kills: ## kill trainings twenty times at random moments and hold their ends against runs in one piece
+	SMALTI_KILLS=20 go test ./train -run TestKills -count=1 -v
+
 fuzz: ## each fuzz target for 20 seconds
 	@for p in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 		for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
@@ -39,4 +42,4 @@ bench-vs-torch: build ## our speed beside PyTorch's, in turns: make bench-vs-tor
 clean: ## remove what was built
 	rm -rf smalti dist
 
-.PHONY: help build check test race parity fuzz gomlx-tests bench-vs-torch clean
+.PHONY: help build check test race parity kills fuzz gomlx-tests bench-vs-torch clean

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/smalti/smalti/track/curve"
 	"github.com/smalti/smalti/weights"
@@ -198,6 +200,23 @@ func (r *Report) spreads() (out []curve.Series) {
 	}
 	return out
 }
+
+// Classes are the names of the classes that were counted, for the page.
+func (r Report) Classes() (names []string) {
+	if len(r.Sides) == 0 {
+		return nil
+	}
+	for k := range r.Sides[0].Final {
+		if name, ok := strings.CutPrefix(k, "share_"); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Even is the share of a class where all are made alike, for the page.
+func (r Report) Even() float64 { return 1 / float64(max(1, len(r.Classes()))) }
 
 // Has tells whether a measure was taken, for the page.
 func (s Side) Has(name string) bool { _, ok := s.Final[name]; return ok }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/smalti/smalti/spec"
@@ -36,7 +38,11 @@ func explain(err error) (what, hint string) {
 	case errors.Is(err, fs.ErrNotExist) && errors.As(err, &path):
 		what, hint = path.Path+" does not exist", "check the spelling of the path"
 	case errors.Is(err, fs.ErrPermission) && errors.As(err, &path):
-		what, hint = path.Path+" may not be opened or written", "check its permissions, or choose another place with -o or --run"
+		name := path.Path
+		if strings.HasPrefix(filepath.Base(name), ".") { // a file on its way to its place
+			name = "the folder " + filepath.Dir(name)
+		}
+		what, hint = name+" may not be opened or written", "check its permissions, or choose another place with -o or --run"
 	}
 	return what, hint
 }
