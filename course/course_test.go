@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image/png"
 	"math"
 	"os"
@@ -86,8 +87,8 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	sources := regexp.MustCompile(`<img src="([^"]+)"`).FindAllStringSubmatch(string(html), -1)
-	if len(sources) != 4+3*4 {
-		t.Errorf("the page shows %d pictures, want 4 figures and 12 sheets", len(sources))
+	if len(sources) != 6+3*4 {
+		t.Errorf("the page shows %d pictures, want 6 figures and 12 sheets", len(sources))
 	}
 	for _, m := range sources {
 		f, err := os.Open(filepath.Join(dir, m[1]))
@@ -135,6 +136,16 @@ func checkNumbers(t *testing.T, dir string, r Report, html string) {
 		}
 		if i == 1 && s.Saturated != -1 || i != 1 && (s.Saturated < 0 || s.Saturated > 1) {
 			t.Errorf("%s: share of saturated logits %g", s.Name, s.Saturated)
+		}
+	}
+	for _, s := range r.Sides { // the claims of the page are those numbers
+		for _, v := range []float64{s.Final["share_0"], s.Final["share_1"]} {
+			if cell := fmt.Sprintf(">%.3g %%</td>", 100*v); !strings.Contains(html, cell) {
+				t.Errorf("%s: the page does not say %s", s.Name, cell)
+			}
+		}
+		if x, y := r.Sides[0].pairs("generator.loss"); len(x) < 3 || rankCorrelation(x, y) != r.Sides[0].LossTells {
+			t.Errorf("the curve of losses over distances has %d points, and not the correlation that is told", len(x))
 		}
 	}
 	if strings.Count(html, "has no such thing") != 1 {

@@ -112,21 +112,22 @@ func (s *Side) judgeHistory() {
 	s.NormReal, s.NormFake, s.NormMixed = last("norm_real"), last("norm_fake"), last("norm_mixed")
 }
 
-// tells is the rank correlation of a figure with the distance of the evaluations; the figure is averaged over the steps
-// before each.
-func (s *Side) tells(name string) float64 {
+// tells is the rank correlation of a figure with the distance of the evaluations.
+func (s *Side) tells(name string) float64 { return rankCorrelation(s.pairs(name)) }
+
+// pairs are the values of a figure, averaged over the steps before each evaluation, and the distances there.
+func (s *Side) pairs(name string) (values, distances []float64) {
 	d := s.history.Scores["distance"]
 	if d == nil || len(d.Step) < 3 {
-		return 0
+		return nil, nil
 	}
 	window := d.Step[1] - d.Step[0]
-	var x, y []float64
 	for i, step := range d.Step {
 		if v, ok := s.history.Values[name].at(step, window); ok {
-			x, y = append(x, v), append(y, d.Y[i])
+			values, distances = append(values, v), append(distances, d.Y[i])
 		}
 	}
-	return rankCorrelation(x, y)
+	return values, distances
 }
 
 // rankCorrelation is Spearman's: the correlation of the ranks, 0 where there is none to speak of.

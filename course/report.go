@@ -2,6 +2,7 @@ package course
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -26,7 +27,12 @@ const (
 var pageText string
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"number":  func(v float64) string { return fmt.Sprintf("%.3g", v) },
+	"number": func(v float64) string {
+		if abs(v) >= 1000 {
+			return fmt.Sprintf("%.0f", v)
+		}
+		return fmt.Sprintf("%.3g", v)
+	},
 	"percent": func(v float64) string { return fmt.Sprintf("%.3g %%", 100*v) },
 	"seconds": func(r Report) string { return fmt.Sprintf("%.0f", r.Budget.Seconds()) },
 }).Parse(pageText))
@@ -113,13 +119,17 @@ func (r *Report) plots() []plot {
 	over := curve.Options{XLabel: "% of the budget", Smooth: .6}
 	scores := curve.Options{XLabel: "% of the budget"}
 	return []plot{
-		{"quality", "What comes out", "The distance of the features of generated digits from those of real ones (like FID, with our own classifier), the digits that are covered, how unevenly they are made, and precision and recall.",
+		{"quality", "What comes out", "The distance of the features of generated digits from those of real ones (like FID, with our own classifier), the digits that are covered, how unevenly they are made, and the share of real digits that lie among them (recall).",
 			slicesOf(r.each("distance", "Fréchet distance", true), r.each("modes", "digits covered", true), r.each("kl_uniform", "KL from uniform, nats", true), r.each("recall", "recall", true)), scores},
 		{"losses", "What the losses say", "The generator's loss, and the judge's: the discriminator's loss, or the critic's estimate of the distance.",
 			slicesOf(r.each("generator.loss", "generator's loss", false), r.estimates()), over},
-		{"gradients", "What reaches the players", "Norms of the gradients of both players, and the share of generated pictures that the discriminator is sure of.",
-			slicesOf(r.each("generator.gradient_norm", "gradient of the generator", false), r.judges(".gradient_norm", "gradient of the judge"), r.each("generator.saturated", "share of saturated logits", false)),
-			curve.Options{XLabel: "% of the budget", Smooth: .6}},
+		{"tells", "Whether the losses tell of quality", "At each evaluation: the mean of the generator's loss and of the judge's figure since the one before, over the distance of the pictures. A figure that tells of quality rises from left to right.",
+			r.tellers(), curve.Options{XLabel: "Fréchet distance"}},
+		{"gradients", "What reaches the players", "Norms of the gradients of both players, on a logarithmic scale.",
+			slicesOf(r.each("generator.gradient_norm", "gradient of the generator", false), r.judges(".gradient_norm", "gradient of the judge")),
+			curve.Options{XLabel: "% of the budget", Smooth: .6, LogY: true}},
+		{"saturated", "Where the discriminator is sure", "The share of generated pictures that it gives less than 1 %: there the minimax loss has lost 99 % of its slope.",
+			r.each("generator.saturated", "share of saturated logits", false), over},
 		{"norms", "How steep the judge is", "Norms of the judge's gradient at real pictures, generated ones and mixtures, at the end of the run. The penalty pulls those of mixtures to 1.",
 			r.spreads(), curve.Options{XLabel: "norm"}},
 	}
@@ -169,12 +179,41 @@ func (r *Report) judges(name, panel string) (out []curve.Series) {
 func (r *Report) estimates() (out []curve.Series) {
 	for i := range r.Sides {
 		s := &r.Sides[i]
-		panel := "discriminator's loss"
-		if s.judge == "critic" {
-			panel = "critic's estimate of the distance"
-		}
-		out = append(out, s.line(s.history.Values, s.estimate(), panel))
+		out = append(out, s.line(s.history.Values, s.estimate(), s.estimatePanel()))
 	}
+	return out
+}
+
+func (s *Side) estimatePanel() string {
+	if s.judge == "critic" {
+		return "critic's estimate of the distance"
+	}
+	return "discriminator's loss"
+}
+
+// tellers are the figures of estimates and the generators' losses over the distance, evaluation by evaluation.
+func (r *Report) tellers() (out []curve.Series) {
+	for i := range r.Sides {
+		s := &r.Sides[i]
+		for _, f := range []struct{ name, panel string }{{"generator.loss", "generator's loss"}, {s.estimate(), s.estimatePanel()}} {
+			c := curve.Series{Name: s.Title, Panel: f.panel}
+			x, y := s.pairs(f.name)
+			for _, k := range order(y) {
+				c.X, c.Y = append(c.X, y[k]), append(c.Y, x[k])
+			}
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// order is that of rising values.
+func order(x []float64) []int {
+	out := make([]int, len(x))
+	for i := range out {
+		out[i] = i
+	}
+	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(x[a], x[b]) })
 	return out
 }
 
