@@ -21,6 +21,7 @@ import (
 const (
 	pageFile    = "report.html"
 	numbersFile = "report.json"
+	spreadsFile = "norms" // the figure of the slopes, without its end
 )
 
 //go:embed report.html.tmpl
@@ -62,6 +63,11 @@ func (r *Report) write(dir string) error {
 	var drawn []plot
 	for _, p := range r.plots() {
 		p.options.Scale = r.scale
+		for _, s := range r.Sides {
+			if p.File != spreadsFile { // there curves are kinds of pictures
+				p.options.Names = append(p.options.Names, s.Title)
+			}
+		}
 		ok, err := p.draw(dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.Title, err)
@@ -130,7 +136,7 @@ func (r *Report) plots() []plot {
 			curve.Options{XLabel: "% of the budget", Smooth: .6, LogY: true}},
 		{"saturated", "Where the discriminator is sure", "The share of generated pictures that it gives less than 1 %: there the minimax loss has lost 99 % of its slope.",
 			r.each("generator.saturated", "share of saturated logits", false), over},
-		{"norms", "How steep the judge is", "Norms of the judge's gradient at real pictures, generated ones and mixtures, at the end of the run. The penalty pulls those of mixtures to 1.",
+		{spreadsFile, "How steep the judge is", "Norms of the judge's gradient at real pictures, generated ones and mixtures, at the end of the run. The penalty pulls those of mixtures to 1.",
 			r.spreads(), curve.Options{XLabel: "norm"}},
 	}
 }

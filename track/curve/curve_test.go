@@ -238,6 +238,29 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
+// TestNamesKeepTheirColours: a curve that is left out does not change the colour of another.
+func TestNamesKeepTheirColours(t *testing.T) {
+	ss := two()
+	colourOf := func(ss []Series, o Options) string {
+		f, err := Plot(ss, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := f.SVG(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	second := hex(light.curves[1])
+	if got := colourOf(ss[1:], Options{}); strings.Contains(got, second) {
+		t.Error("an only curve has the second colour")
+	}
+	if got := colourOf(ss[1:], Options{Names: []string{ss[0].Name, ss[1].Name}}); !strings.Contains(got, second) || strings.Contains(got, ss[0].Name) {
+		t.Error("the second of two names lost its colour, or the first is shown")
+	}
+}
+
 func TestPlotRefusals(t *testing.T) {
 	if _, err := Plot([]Series{{Name: "a"}}, Options{}); !errors.Is(err, ErrEmpty) {
 		t.Errorf("nothing: %v", err)

@@ -16,9 +16,10 @@ type Options struct {
 	Columns       int     // of panels; 0: one to three
 	Smooth        float64 // weight of the past in a moving average, 0 (none) to below 1; the curve itself stays, faint
 	LogX, LogY    bool
-	IgnoreOutlier bool   // the outer 2 % of values do not widen the axis
-	Time          bool   // X are seconds, not steps
-	XLabel        string // "": step, or time
+	IgnoreOutlier bool     // the outer 2 % of values do not widen the axis
+	Time          bool     // X are seconds, not steps
+	XLabel        string   // "": step, or time
+	Names         []string // curves that have a colour, drawn or not: so that figures of one report agree
 	Dark          bool
 }
 
@@ -71,7 +72,12 @@ func Plot(series []Series, o Options) (*Figure, error) {
 	if len(panels) == 0 {
 		return nil, ErrEmpty
 	}
-	l := layout{o: o, theme: light, names: names}
+	l := layout{o: o, theme: light, names: names, coloured: slices.Clone(o.Names)}
+	for _, n := range names {
+		if !slices.Contains(l.coloured, n) {
+			l.coloured = append(l.coloured, n)
+		}
+	}
 	if o.Dark {
 		l.theme = dark
 	}
@@ -132,12 +138,14 @@ func group(series []Series) (panels []panel, names []string) {
 type layout struct {
 	o     Options
 	theme theme
-	names []string
+	names []string // in the legend
 	scene scene
+
+	coloured []string // names in the order of their colours
 }
 
 func (l *layout) colour(name string) color.NRGBA {
-	return l.theme.curves[slices.Index(l.names, name)%len(l.theme.curves)]
+	return l.theme.curves[slices.Index(l.coloured, name)%len(l.theme.curves)]
 }
 
 // head writes title and legend and returns where the panels begin.
