@@ -28,15 +28,18 @@ func MomentsOf(x []float32, d int) Moments {
 	for i, v := range x[:n*d] {
 		off[i] = float64(v) - m.Mean[i%d]
 	}
-	rows(d, func(a int) {
-		into := m.Cov[a*d : (a+1)*d]
-		for i := range n {
-			f, row := off[i*d+a], off[i*d:(i+1)*d]
-			for b := a; b < d; b++ {
-				into[b] += f * row[b]
+	const some = 64 // vectors that stay in the cache while all rows take from them
+	for at := 0; at < n; at += some {
+		rows(d, func(a int) {
+			into := m.Cov[a*d : (a+1)*d]
+			for i := at; i < min(at+some, n); i++ {
+				f, row := off[i*d+a], off[i*d:(i+1)*d]
+				for b := a; b < d; b++ {
+					into[b] += f * row[b]
+				}
 			}
-		}
-	})
+		})
+	}
 	for a := range d {
 		for b := a; b < d; b++ {
 			c := m.Cov[a*d+b] / float64(max(1, n-1))

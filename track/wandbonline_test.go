@@ -161,6 +161,11 @@ func (f *fakeWandB) stream(w http.ResponseWriter, r *http.Request, id string) {
 		if name == wandb.SummaryFile {
 			have = nil
 		}
+		for i, line := range c.Content { // what is sent once more must be what was sent
+			if at := c.Offset + i; at < len(have) && have[at] != line {
+				f.t.Errorf("%s: line %d was %q and is to be %q", name, at, have[at], line)
+			}
+		}
 		run.files[name] = append(have[:min(c.Offset, len(have))], c.Content...)
 	}
 	run.marked = append(run.marked, u.Uploaded...)
