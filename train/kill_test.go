@@ -27,7 +27,7 @@ const (
 	killedData  = "SMALTI_TEST_KILLED_DATA"
 	killedAfter = "SMALTI_TEST_KILLED_AFTER"
 	killsEnv    = "SMALTI_KILLS"
-	fewKills    = 4
+	fewKills    = 3
 )
 
 func killedConfig() Config {
