@@ -125,7 +125,8 @@ type workplace struct {
 	limit        time.Duration
 }
 
-const register = `package _default
+// register is a package that the two places import through which tests get at backends.
+const register = `package smalti
 
 import (
 	"github.com/gomlx/compute"
@@ -153,7 +154,9 @@ func (w *workplace) prepare() error {
 		return err
 	}
 	for name, text := range map[string]string{
-		"gomlx/backends/default/smalti.go": register,
+		"gomlx/internal/smalti/smalti.go":  register,
+		"gomlx/backends/default/smalti.go": "package _default\n\nimport _ \"github.com/gomlx/gomlx/internal/smalti\"\n",
+		"gomlx/support/testutil/smalti.go": "package testutil\n\nimport _ \"github.com/gomlx/gomlx/internal/smalti\"\n",
 		"xla/go.mod":                       "module github.com/gomlx/go-xla\n\ngo 1.26\n",
 		"xla/compute/xla/xla.go":           "package xla\n\nfunc AutoInstall() error { return nil }\n",
 		"go.work":                          "go 1.26.5\n\nuse ./gomlx\nuse ./xla\nuse " + here + "\n",
