@@ -15,6 +15,7 @@ import (
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/gx"
+	"github.com/smalti/smalti/rng"
 	"github.com/smalti/smalti/weights"
 )
 
@@ -34,12 +35,20 @@ type ClipConfig struct {
 	AugmentTo      float64 `json:"augment_to"`      // and from AugmentSteps on
 	AugmentSteps   int     `json:"augment_steps"`
 	EvalPictures   int     `json:"eval_pictures"` // most pictures of an evaluation
+
+	// Join compares the examples of all micro-batches of a step with one another, at the memory of one of them and the price
+	// of a second forward pass; without it each micro-batch is compared in itself.
+	Join bool `json:"join"`
+
+	Adversarial float64 `json:"adversarial"`  // weight of the loss for pictures moved against the model; 0 for none
+	EpsilonFrom float64 `json:"epsilon_from"` // least length of that move, Euclidean over a picture with values in [0,1]
+	EpsilonTo   float64 `json:"epsilon_to"`   // and greatest
 }
 
 // DefaultClip is the training of the built-in model: facts of small towers on emoji, learnt in an hour of CPU.
 func DefaultClip() ClipConfig {
 	c := ClipConfig{Train: DefaultConfig(), Model: clip.BuiltinV0(clip.Vocab{}), Vocabulary: 4096, Captions: 50000, Tokens: 24,
-		Smoothing: .03, ConceptWeight: .5, MaxTemperature: 55, AugmentFrom: .3, AugmentTo: .75, EvalPictures: 400}
+		Smoothing: .03, ConceptWeight: .5, MaxTemperature: 55, AugmentFrom: .3, AugmentTo: .75, EvalPictures: 400, EpsilonFrom: .6, EpsilonTo: 2}
 	t := &c.Train
 	t.Steps, t.MicroBatches, t.BatchSize = 2300, 2, 96
 	t.LR, t.Schedule, t.Warmup = 2e-3, Linear, 80
@@ -64,6 +73,10 @@ func (c ClipConfig) Validate() error {
 		return fmt.Errorf("train: smoothing is out of range: %g", c.Smoothing)
 	case !(c.ConceptWeight >= 0):
 		return fmt.Errorf("train: concept_weight is out of range: %g", c.ConceptWeight)
+	case !(c.Adversarial >= 0) || c.Adversarial > 0 && !(c.EpsilonFrom > 0 && c.EpsilonTo >= c.EpsilonFrom && c.EpsilonTo <= 1000):
+		return fmt.Errorf("train: adversarial is out of range: weight %g, moves of %g to %g", c.Adversarial, c.EpsilonFrom, c.EpsilonTo)
+	case c.Adversarial > 0 && c.Join:
+		return errors.New("train: adversarial pictures and a joined contrast cannot be had at once")
 	case !(c.MaxTemperature >= 1):
 		return fmt.Errorf("train: max_temperature is out of range: %g", c.MaxTemperature)
 	case !(c.AugmentFrom >= 0 && c.AugmentFrom <= 2 && c.AugmentTo >= 0 && c.AugmentTo <= 2):
@@ -199,23 +212,78 @@ func newClipRecipe(cfg ClipConfig, data *scenes) *clipRecipe {
 func (r *clipRecipe) Name() string { return "clip" }
 
 func (r *clipRecipe) Metrics() []string {
-	return []string{"contrast", "concept", "right", "temperature"}
+	m := []string{"contrast", "concept", "right", "temperature"}
+	if r.cfg.Adversarial > 0 {
+		m = append(m, "adversarial", "adversarial_right")
+	}
+	return m
 }
 
-// Loss has the inputs pictures [n,S,S,3] in [0,1], tokens [n,l], the pairs that count [n,n], concepts [n,2].
+// Inputs of Loss: pictures [n,S,S,3] in [0,1], tokens [n,l], then what tells which pairs count, then concepts [n,2], then, for
+// adversarial pictures, lengths [n]. What tells is a matrix [n,n], or two columns [n,2] where micro-batches are joined.
+const (
+	clipPictures = iota
+	clipTokens
+	clipPairs
+	clipConcepts
+	clipEpsilon
+)
+
+// Loss is the contrast of one micro-batch, and that of its adversarial pictures.
 func (r *clipRecipe) Loss(v *gx.Vars, in []*graph.Node) Output {
+	if r.cfg.Join {
+		return r.Join(v, r.Embed(v, in), []*graph.Node{in[clipPairs], in[clipConcepts]})
+	}
+	embedded := r.Embed(v, in)
+	texts := embedded[1]
+	clean := r.compare(v, embedded[0], texts, in[clipPairs], in[clipConcepts])
+	if r.cfg.Adversarial == 0 {
+		return clean
+	}
+	moved := movedAgainst(in[clipPictures], clean.Metrics[0], in[clipEpsilon])
+	hard := r.compare(v, r.cfg.Model.ImageGraph(v, moved), texts, in[clipPairs], in[clipConcepts])
+	clean.Loss = graph.Add(clean.Loss, graph.MulScalar(hard.Loss, r.cfg.Adversarial))
+	clean.Metrics = append(clean.Metrics, hard.Metrics[0], hard.Metrics[2])
+	return clean
+}
+
+// movedAgainst moves pictures x [n,h,w,c] by lengths epsilon [n] in the direction in which a loss grows fastest: x + epsilon g/|g|
+// (Goodfellow et al. 2015, arXiv:1412.6572, with the Euclidean norm). The result is a constant to whoever differentiates.
+func movedAgainst(x, loss, epsilon *graph.Node) *graph.Node {
+	g := graph.Gradient(loss, x)[0]
+	n := x.Shape().Dimensions[0]
+	unit := graph.Reshape(gx.L2Normalize(graph.Reshape(g, n, -1), -1), x.Shape().Dimensions...)
+	return graph.StopGradient(graph.Add(x, graph.Mul(unit, graph.Reshape(epsilon, n, 1, 1, 1))))
+}
+
+// compare is the loss of features of pictures and texts [n,d]. Metrics are those of Metrics without the adversarial ones.
+func (r *clipRecipe) compare(v *gx.Vars, features, texts, keep, concepts *graph.Node) Output {
 	m := r.cfg.Model
-	features := m.ImageGraph(v, in[0])
-	texts := m.TextGraph(v, in[1])
 	scale := graph.MinScalar(m.LogitScale(v), r.cfg.MaxTemperature)
 	cosines := graph.Einsum("nd,md->nm", clip.Normalise(features), clip.Normalise(texts))
-	contrast, right := contrastive(graph.Mul(cosines, scale), in[2], r.cfg.Smoothing)
+	contrast, right := contrastive(graph.Mul(cosines, scale), keep, r.cfg.Smoothing)
 	named := graph.ScalarZero(contrast.Graph(), contrast.DType())
 	if len(r.data.train.Concepts()) > 0 { // of somebody's own pictures nobody knows
-		named = r.concepts(v.In("concept_head"), features, in[3])
+		named = r.concepts(v.In("concept_head"), features, concepts)
 	}
 	loss := graph.Add(contrast, graph.MulScalar(named, r.cfg.ConceptWeight))
 	return Output{Loss: loss, Metrics: []*graph.Node{contrast, named, right, scale}}
+}
+
+// Joins, Embed, JoinInputs and Join compare all pictures of a step with all of its texts.
+func (r *clipRecipe) Joins() bool { return r.cfg.Join }
+
+// Embed returns the features of pictures and of texts, [n,d] each, not normalised.
+func (r *clipRecipe) Embed(v *gx.Vars, in []*graph.Node) []*graph.Node {
+	return []*graph.Node{r.cfg.Model.ImageGraph(v, in[clipPictures]), r.cfg.Model.TextGraph(v, in[clipTokens])}
+}
+
+// JoinInputs are what tells which pairs count, and concepts.
+func (r *clipRecipe) JoinInputs() []int { return []int{clipPairs, clipConcepts} }
+
+// Join is compare over the whole step.
+func (r *clipRecipe) Join(v *gx.Vars, embedded, in []*graph.Node) Output {
+	return r.compare(v, embedded[0], embedded[1], keepOf(in[0]), in[1])
 }
 
 // concepts names what is shown from the picture's features alone. The head is not part of the model that is saved.
@@ -235,7 +303,17 @@ func (r *clipRecipe) Batch(step, micro int) ([]Array, error) {
 	for i, shown := range b.Concepts {
 		labels[2*i], labels[2*i+1] = int32(shown[0]), int32(shown[len(shown)-1])
 	}
-	return []Array{Floats(b.Pix, n, size, size, 3), r.tokenize(b.Captions, r.cfg.Tokens), Floats(distinct(b), n, n), Ints(labels, n, 2)}, nil
+	pairs := Floats(distinct(b), n, n)
+	if r.cfg.Join {
+		pairs = Ints(marks(b), n, 2)
+	}
+	out := []Array{Floats(b.Pix, n, size, size, 3), r.tokenize(b.Captions, r.cfg.Tokens), pairs, Ints(labels, n, 2)}
+	if r.cfg.Adversarial > 0 {
+		epsilon := make([]float32, n)
+		rng.New(c.Seed, "clip/epsilon", key).FillUniform(epsilon, r.cfg.EpsilonFrom, r.cfg.EpsilonTo)
+		out = append(out, Floats(epsilon, n))
+	}
+	return out, nil
 }
 
 // strength is how much pictures are distorted at a step.

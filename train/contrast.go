@@ -1,6 +1,8 @@
 package train
 
 import (
+	"fmt"
+	"hash/fnv"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
@@ -54,6 +56,39 @@ func distinct(b dataset.Batch) []float32 {
 		}
 	}
 	return keep
+}
+
+// marks are two numbers for each example [n,2]: of its caption, and of what its picture shows. Two examples with an equal number
+// could as well belong together. (They are hashes: of two different ones one pair in four thousand million is equal.)
+func marks(b dataset.Batch) []int32 {
+	out := make([]int32, 0, 2*b.N)
+	for i := range b.N {
+		m := b.Meta[i]
+		for _, what := range []string{b.Captions[i], fmt.Sprint(b.Concepts[i], m.Background, m.Count, m.Relation, m.Colours)} {
+			h := fnv.New32a()
+			h.Write([]byte(what))
+			out = append(out, int32(h.Sum32()))
+		}
+	}
+	return out
+}
+
+// keepOf is the matrix of pairs that count [n,n], as distinct gives it, of marks [n,2].
+func keepOf(marks *graph.Node) *graph.Node {
+	g, n := marks.Graph(), marks.Shape().Dimensions[0]
+	var same *graph.Node
+	for k := range 2 {
+		column := graph.Slice(marks, graph.AxisRange(), graph.AxisElem(k)) // [n,1]
+		rows, columns := graph.BroadcastToDims(column, n, n), graph.BroadcastToDims(graph.Reshape(column, 1, n), n, n)
+		equal := graph.ConvertDType(graph.Equal(rows, columns), dtypes.Float32)
+		if same == nil {
+			same = equal
+		} else {
+			same = graph.Max(same, equal)
+		}
+	}
+	eye := graph.OneHot(graph.Iota(g, engine.Int32(n), 0), n, dtypes.Float32)
+	return graph.Max(graph.OneMinus(same), eye)
 }
 
 // alike reports whether two pictures of a batch show the same.

@@ -308,6 +308,14 @@ func (r *run) step(ctx context.Context, ahead *batches) error {
 	return nil
 }
 
+// share is what a micro-batch's part of a sum counts: a joined loss is one of the whole step already.
+func (r *run) share() float64 {
+	if joinedOf(r.Recipe) != nil {
+		return 1
+	}
+	return 1 / float64(r.Config.MicroBatches)
+}
+
 // restart lets the recipe improve weights before a step.
 func (r *run) restart(ctx context.Context) error {
 	s, ok := r.Recipe.(Restarter)
@@ -332,7 +340,7 @@ func (r *run) restart(ctx context.Context) error {
 // when a number is not finite.
 func (r *run) update(sum gradient) ([]float64, error) {
 	c := r.Config
-	mean := 1 / float64(c.MicroBatches)
+	mean := r.share()
 	norms, grads := make([]float64, len(r.squads)), make([][]float32, len(r.squads))
 	at, bad := 0, sum.loss
 	for i, s := range r.squads {
@@ -364,7 +372,7 @@ func (r *run) update(sum gradient) ([]float64, error) {
 // report gathers the figures of a step and emits their means every Config.ScalarsEvery steps.
 func (r *run) report(sum gradient, norms []float64) {
 	c, n := r.Config, r.state.step
-	mean := 1 / float64(c.MicroBatches)
+	mean := r.share()
 	r.window.add("loss", sum.loss*mean)
 	r.window.add("gradient_norm", norms[0])
 	for i, s := range r.squads[1:] {

@@ -18,6 +18,7 @@ import (
 type worker struct {
 	engine   *engine.Engine
 	programs []*engine.Program // one for each form of the loss
+	joiner   *joiner           // of a Joined recipe, made when it is needed
 	flat     *flat             // what the gradients are of; nil while variables are only listed
 	vars     engine.Tensors    // frozen weights, and those of the step at hand
 	step     int               // that step, or -1
