@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/smalti/smalti/clip"
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gx"
+	"github.com/smalti/smalti/vqgan"
+	"github.com/smalti/smalti/weights"
 )
 
 // BuiltinClip is the name of the CLIP that is part of the program.
@@ -17,10 +20,11 @@ const BuiltinClip = "builtin/clip"
 
 // PerceptualConfig is a network that says how different two pictures look.
 type PerceptualConfig struct {
-	Model  string  `json:"model"`  // name or file of a CLIP, whose image tower serves; empty for none
-	SHA256 string  `json:"sha256"` // of its file, filled in by the training
+	Model  string  `json:"model"`  // name or file of a CLIP, whose image tower serves, or file with VGG16 (vqgan.LPIPS); empty for none
+	Linear string  `json:"linear"` // file with LPIPS' weights of channels, where those of a VGG16 lie apart; empty else
+	SHA256 string  `json:"sha256"` // of Model's file, filled in by the training
 	Weight float64 `json:"weight"` // of the distance; 0 for none
-	Side   int     `json:"side"`   // side to which pictures are brought before; 0 is that of the pictures that the network was trained on
+	Side   int     `json:"side"`   // side to which pictures are brought before; 0 is that of the pictures that a CLIP was trained on, with VGG16 none
 }
 
 // perceptualPrefix is before the names of the network's variables.
@@ -28,12 +32,29 @@ const perceptualPrefix = "perceptual"
 
 // perceptual is such a network, loaded.
 type perceptual struct {
-	values   Values                                        // by the names in the training's graph
-	dims     map[string][]int                              // of them
-	features func(v *gx.Vars, x *graph.Node) []*graph.Node // [n,side,side,3] in [0,1] -> what its stages put out
-	embed    func(v *gx.Vars, x *graph.Node) *graph.Node   // the same -> [n,width], what the whole picture is like
-	side     int
-	width    int
+	values Values           // by the names in the training's graph
+	dims   map[string][]int // of them
+	side   int              // to which pictures are brought; 0 leaves them
+	width  int              // of embed
+
+	between func(v *gx.Vars, x, y *graph.Node) *graph.Node // distance of pictures [n,side,side,3] in [-1,1]: [n]
+	embed   func(v *gx.Vars, x *graph.Node) *graph.Node    // what a whole picture is like: the same -> [n,width]
+}
+
+// distance compares pictures x and y [n,S,S,3] in [-1,1]: [n].
+func (p *perceptual) distance(v *gx.Vars, x, y *graph.Node) *graph.Node {
+	return p.between(v, p.scale(x), p.scale(y))
+}
+
+// features is what pictures x [n,S,S,3] in [-1,1] are like: [n,width].
+func (p *perceptual) features(v *gx.Vars, x *graph.Node) *graph.Node { return p.embed(v, p.scale(x)) }
+
+// scale brings pictures to p.side.
+func (p *perceptual) scale(x *graph.Node) *graph.Node {
+	if p.side == 0 {
+		return x
+	}
+	return resize(x, p.side)
 }
 
 // upload makes tensors of the weights.
@@ -67,28 +88,71 @@ func openPerceptual(c *PerceptualConfig, lend Lender) (*perceptual, error) {
 		return nil, err
 	}
 	defer e.Close()
-	m, ts, err := clip.Read(e, f, nil)
+	p, ts, err := readVGG(e, f, c, lend)
+	if errors.Is(err, vqgan.ErrNotLPIPS) {
+		p, ts, err = readTower(e, f, c)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("train: perceptual network %s: %w", c.Model, err)
 	}
-	p := &perceptual{values: Values{}, dims: map[string][]int{}, features: m.StagesGraph, side: c.Side, width: m.EmbedDim}
-	p.embed = func(v *gx.Vars, x *graph.Node) *graph.Node {
-		if s := m.ImageSize(); s != p.side {
-			x = resize(x, s)
-		}
-		return m.ImageGraph(v, x)
-	}
+	p.values, p.dims = Values{}, map[string][]int{}
 	for name, t := range ts {
+		p.values[perceptualPrefix+"."+name] = engine.Floats(t)
+		p.dims[perceptualPrefix+"."+name] = t.Shape().Dimensions
+	}
+	return p, nil
+}
+
+// readVGG makes a network of a file with VGG16.
+func readVGG(e *engine.Engine, f *weights.File, c *PerceptualConfig, lend Lender) (*perceptual, engine.Tensors, error) {
+	var linear *weights.File
+	if c.Linear != "" {
+		l, _, err := lend("clip", c.Linear)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer l.Close()
+		linear = l
+	}
+	m, ts, err := vqgan.ReadLPIPS(e, f, linear)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Side != 0 && (c.Side < 16 || c.Side > 1024) {
+		return nil, nil, fmt.Errorf("side is out of range: %d of 16..1024", c.Side)
+	}
+	p := &perceptual{side: c.Side, width: m.Widths[4], between: m.Graph}
+	p.embed = func(v *gx.Vars, x *graph.Node) *graph.Node { return graph.ReduceMean(m.Features(v, x)[4], 1, 2) }
+	return p, ts, nil
+}
+
+// readTower makes a network of the image tower of a CLIP.
+func readTower(e *engine.Engine, f *weights.File, c *PerceptualConfig) (*perceptual, engine.Tensors, error) {
+	m, all, err := clip.Read(e, f, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	ts := engine.Tensors{}
+	for name, t := range all {
 		if strings.HasPrefix(name, "visual.") {
-			p.values[perceptualPrefix+"."+name] = engine.Floats(t)
-			p.dims[perceptualPrefix+"."+name] = t.Shape().Dimensions
+			ts[name] = t
 		}
 	}
+	p := &perceptual{side: c.Side, width: m.EmbedDim}
 	if p.side == 0 {
 		p.side = m.ImageSize()
 	}
-	return p, p.fits(m)
+	p.between = func(v *gx.Vars, x, y *graph.Node) *graph.Node {
+		return featureDistance(m.StagesGraph(v, positive(x)), m.StagesGraph(v, positive(y)))
+	}
+	p.embed = func(v *gx.Vars, x *graph.Node) *graph.Node {
+		return m.ImageGraph(v, positive(resize(x, m.ImageSize())))
+	}
+	return p, ts, p.fits(m)
 }
+
+// positive brings values from [-1,1] to [0,1].
+func positive(x *graph.Node) *graph.Node { return graph.MulScalar(graph.AddScalar(x, 1), .5) }
 
 // fits tells whether the tower takes pictures of p.side.
 func (p *perceptual) fits(m clip.Config) error {
@@ -103,11 +167,10 @@ func (p *perceptual) fits(m clip.Config) error {
 	return nil
 }
 
-// distance compares pictures x and y [n,S,S,3] in [-1,1] by what the network sees at each of its stages: the mean over
-// places of the squared difference of the features at unit length, and over stages (Zhang et al. 2018, arXiv:1801.03924,
-// equation 1 with all weights equal). [n], between 0 and 4.
-func (p *perceptual) distance(v *gx.Vars, x, y *graph.Node) *graph.Node {
-	a, b := p.features(v, p.scale(x)), p.features(v, p.scale(y))
+// featureDistance compares what a network saw of two batches of pictures at each of its stages, [n,...,c]: the mean over places
+// of the squared difference of the features at unit length, and over stages (Zhang et al. 2018, arXiv:1801.03924, equation 1
+// with all weights equal). [n], between 0 and 4.
+func featureDistance(a, b []*graph.Node) *graph.Node {
 	var sum *graph.Node
 	for i := range a {
 		d := graph.Square(graph.Sub(gx.L2Normalize(a[i], -1), gx.L2Normalize(b[i], -1)))
@@ -127,11 +190,6 @@ func (p *perceptual) distance(v *gx.Vars, x, y *graph.Node) *graph.Node {
 		}
 	}
 	return sum
-}
-
-// scale brings pictures [n,S,S,3] in [-1,1] to p.side and to [0,1].
-func (p *perceptual) scale(x *graph.Node) *graph.Node {
-	return resize(graph.MulScalar(graph.AddScalar(x, 1), .5), p.side)
 }
 
 // resize brings square pictures [n,S,S,c] to another side: means of areas to a smaller one, bilinear to a larger one.

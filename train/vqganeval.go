@@ -97,7 +97,7 @@ func (r *vqganRecipe) measure(v *gx.Vars, in []*graph.Node) []*graph.Node {
 	out := []*graph.Node{graph.MulScalar(graph.AddScalar(y, 1), .5), codes}
 	if p := r.look; p != nil {
 		w := v.In(perceptualPrefix)
-		out = append(out, p.distance(w, x, y), p.embed(w, p.scale(x)), p.embed(w, p.scale(y)))
+		out = append(out, p.distance(w, x, y), p.features(w, x), p.features(w, y))
 	}
 	return out
 }

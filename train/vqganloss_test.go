@@ -364,6 +364,43 @@ func TestPerceptualDistance(t *testing.T) {
 	}
 }
 
+// TestPerceptualOfVGG trains a step with a VGG16 of few channels in the loss.
+func TestPerceptualOfVGG(t *testing.T) {
+	e, err := engine.New(engine.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	m := vqgan.LPIPS{Widths: [5]int{2, 2, 3, 3, 4}, Linear: true}
+	decls, err := m.Decls(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := gx.Materialise(decls, 1)
+	var outs []weights.Out
+	for _, d := range decls {
+		outs = append(outs, weights.Out{Name: d.Name, DType: weights.F32, Shape: d.Layout.FileDims(d.Dims), Floats: d.Layout.ToFile(values[d.Name], d.Dims)})
+	}
+	path := filepath.Join(t.TempDir(), "vgg.safetensors")
+	if err := weights.SaveFile(path, func(w io.Writer) error { return weights.WriteSafetensors(w, nil, outs) }); err != nil {
+		t.Fatal(err)
+	}
+	c := toyRivals(t)
+	c.Perceptual.Model, c.Train.Steps = path, 2
+	dir := t.TempDir()
+	res, err := RunVQGAN(context.Background(), c, nil, Options{Dir: dir, Lend: lendFile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := res.Scores["concepts_perceptual"]; !(d > 0) {
+		t.Errorf("scores %v", res.Scores)
+	}
+	c.Perceptual.SHA256 = "of other weights"
+	if _, err := RunVQGAN(context.Background(), c, nil, Options{Dir: dir, Resume: true, Lend: lendFile}); err == nil || !strings.Contains(err.Error(), "began with") {
+		t.Errorf("other weights under the name: %v", err)
+	}
+}
+
 func runPerceptual(t *testing.T, p *perceptual, x, y []float32) []float32 {
 	t.Helper()
 	e, err := engine.New(engine.Options{Threads: 1})

@@ -25,6 +25,7 @@ import (
 type trainOptions struct {
 	data, out, config, resume, initFrom string
 	vqgan                               string // of a training that needs one
+	perceptual                          string // of a VQGAN's training
 	sets                                []string
 	budget                              time.Duration
 
@@ -68,7 +69,7 @@ type recipe[C any] struct {
 func (a *app) newTrain() *cobra.Command {
 	return group("train", "Train models on your own pictures or on open packs",
 		newTraining(a, recipe[train.ClipConfig]{"clip", "Train a CLIP on captioned pictures", defaultPack, train.ShapesData, train.DefaultClip, train.RunClip}),
-		newTraining(a, recipe[train.VQGANConfig]{"vqgan", "Train a VQGAN on pictures", defaultPack, train.ShapesData, train.DefaultVQGAN, train.RunVQGAN}),
+		a.newTrainVQGAN(),
 		a.newTrainPrior(),
 		a.newTrainGAN("gan", "Train a basic GAN", "mnist", train.DefaultGAN),
 		a.newTrainGAN("wgan-gp", "Train a WGAN with gradient penalty", "faces", train.DefaultWGANGP),
@@ -137,8 +138,8 @@ func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts tr
 	base := any(r.defaults())
 	opts = train.Options{Dir: o.out, InitFrom: o.initFrom, Lend: a.lend}
 	if o.resume != "" {
-		if o.out != "" || o.data != "" || o.initFrom != "" || o.config != "" || o.vqgan != "" {
-			return cfg, opts, spec.Refuse("--resume takes its run as it is", "leave out --out, --data, --config, --vqgan and --init-from; --set train.steps=N may lengthen it")
+		if o.out != "" || o.data != "" || o.initFrom != "" || o.config != "" || o.vqgan != "" || o.perceptual != "" {
+			return cfg, opts, spec.Refuse("--resume takes its run as it is", "leave out --out, --data, --config, --vqgan, --perceptual and --init-from; --set train.steps=N may lengthen it")
 		}
 		opts.Dir, opts.Resume = o.resume, true
 		data, err := os.ReadFile(filepath.Join(o.resume, train.ConfigFile))
@@ -165,6 +166,13 @@ func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts tr
 		if tree["vqgan"], err = a.pinOf(o.vqgan); err != nil {
 			return cfg, opts, err
 		}
+	}
+	if o.perceptual != "" {
+		over, err := a.perceptualSettings(o.perceptual)
+		if err != nil {
+			return cfg, opts, err
+		}
+		overlay(tree, over)
 	}
 	for _, s := range o.sets {
 		if err := setJSON(tree, s); err != nil {
