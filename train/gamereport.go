@@ -85,7 +85,7 @@ func (r *gameRun) sizes() map[string]float64 {
 // averages are the weights that are judged and exported: the moving average, with running statistics that fit it.
 func (r *gameRun) averages(ctx context.Context) (Values, error) {
 	s, ok := r.Game.(Settler)
-	if !ok {
+	if !ok || r.Config.EMA == 0 { // without an average the statistics belong to the weights
 		return r.board.values(r.board.flat.ema), nil
 	}
 	if r.settled == nil || r.settledAt != r.state.step {
