@@ -23,7 +23,11 @@ var expTail = []float64{1.37805939e-3, 8.37312452e-3, 4.16695364e-2, 1.66664720e
 
 // exp is e^x to 1 ulp; it overflows to Inf and underflows through the denormals to 0.
 func (b *builder) exp(x value) value {
-	x = b.min(b.c(89), b.max(b.c(-104), x)) // NaN passes: it is the second operand
+	return b.expWithin(b.min(b.c(89), b.max(b.c(-104), x))) // NaN passes: it is the second operand
+}
+
+// expWithin is exp for x in [-104, 89].
+func (b *builder) expWithin(x value) value {
 	n, r := b.expReduce(x)
 	p := b.poly(r, append(expTail[:len(expTail):len(expTail)], 1, 1)...)
 	return b.scalb(p, n)
@@ -123,7 +127,7 @@ func (b *builder) swishSlope(x value, k float64) value {
 
 // erf blends a polynomial near 0 with 1 - e^(polynomial) beyond.
 func (b *builder) erf(x value) value {
-	t := b.min(b.c(10), b.abs(x))
+	t := b.min(b.c(4.25), b.abs(x)) // from 3.92 on the result is 1
 	r := b.fma(t, b.c(-1.72853470e-5), b.c(3.83197126e-4))
 	u := b.fma(t, b.c(-3.88396438e-3), b.c(2.42546219e-2))
 	r = b.fma(r, b.mul(t, t), u)
@@ -131,7 +135,7 @@ func (b *builder) erf(x value) value {
 		r = b.fma(r, t, b.c(c))
 	}
 	r = b.fma(r, t, b.neg(t))
-	big := b.withSign(b.sub(b.c(1), b.exp(r)), x)
+	big := b.withSign(b.sub(b.c(1), b.expWithin(r)), x)
 	q := b.poly(b.mul(x, x), -5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1)
 	small := b.fma(q, x, x)
 	return b.sel(b.cmp(cmpGt, t, b.c(0.927734375)), big, small)
