@@ -53,7 +53,7 @@ func (a *app) newModelsImport() *cobra.Command {
 	var req run.ImportRequest
 	cmd := &cobra.Command{
 		Use: "import FILE --name NAME", Short: "Bring a model in from a file or a Hugging Face folder",
-		Long: `Bring a CLIP, a VQGAN or the generator of a GAN in from a weight file: safetensors, PyTorch .pt, .pth and .ckpt
+		Long: `Bring a CLIP, a VQGAN, a prior or the generator of a GAN in from a weight file: safetensors, PyTorch .pt, .pth and .ckpt
 (their code is never run), OpenAI's TorchScript archives, or a folder as the Hugging Face hub keeps them. The file is
 checked whole, tensor by tensor, before anything is stored.`,
 		Example: `  smalti models import ViT-B-32.pt --name openai/vit-b-32
