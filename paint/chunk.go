@@ -2,6 +2,7 @@ package paint
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -26,6 +27,8 @@ type eye struct {
 	embed          *engine.Program // embeddings alone
 	back           *engine.Program // gradient planes from the gradient for the embeddings
 	cuts           *engine.Program // the cuts themselves, for looking at
+
+	noise *tensors.Tensor // of the last chunk; its memory is used again
 }
 
 func newEye(e *engine.Engine, encoder ImageEncoder, index int, s Scheme, source CutSource) *eye {
@@ -155,35 +158,28 @@ func (y *eye) chunkSize(cuts, limit int) int {
 	return (cuts + count - 1) / count
 }
 
-// draw makes the inputs of n cuts from first on. What goes beyond the last cut of the step is padded with copies of it,
-// which nobody counts.
+// draw makes the inputs of n cuts from first on, which hold until the next call. What goes beyond the last cut of the step
+// is padded with copies of it, which nobody counts.
 func (y *eye) draw(step, first, cuts, n, width, height int) (*chunk, error) {
 	s := y.encoder.ImageSize()
 	c := &chunk{first: first, real: min(n, cuts-first), n: n}
-	var rows, cols, params, noise []float32
+	var rows, cols, params []float32
 	if !y.scheme.Pooled {
 		rows, cols = make([]float32, 0, n*s*height), make([]float32, 0, n*s*width)
 	}
-	if y.scheme.Noise > 0 {
-		noise = make([]float32, 0, n*3*s*s)
-	}
+	keys, drawn := make([]CutKey, n), make([]Cut, n)
 	for i := range n {
 		k := CutKey{Step: step, Encoder: y.index, Index: min(first+i, cuts-1), Width: width, Height: height, Size: s}
-		cut, err := y.source.Cut(k)
+		cut, err := y.cut(k)
 		if err != nil {
 			return nil, fmt.Errorf("paint: cut %d of step %d: %w", k.Index, step, err)
 		}
-		if err := y.scheme.checkCut(cut, k); err != nil {
-			return nil, err
-		}
+		keys[i], drawn[i] = k, cut
 		if !y.scheme.Pooled {
 			rows = append(rows, CropMatrix(s, height, cut.Box.Y, cut.Box.Size)...)
 			cols = append(cols, CropMatrix(s, width, cut.Box.X, cut.Box.Size)...)
 		}
 		params = append(params, cut.Params...)
-		if y.scheme.Noise > 0 {
-			noise = append(noise, cut.Noise...)
-		}
 	}
 	if !y.scheme.Pooled {
 		c.in = append(c.in, engine.FromFloats(rows, n, s, height), engine.FromFloats(cols, n, s, width))
@@ -192,12 +188,48 @@ func (y *eye) draw(step, first, cuts, n, width, height int) (*chunk, error) {
 		c.in = append(c.in, engine.FromFloats(params, n, p))
 	}
 	if y.scheme.Noise > 0 {
-		c.in = append(c.in, engine.FromFloats(noise, n, s, s, 3))
+		c.in = append(c.in, y.noises(keys, drawn))
 	}
 	if len(c.in) == 0 {
 		c.in = append(c.in, engine.FromFloats(make([]float32, n), n))
 	}
 	return c, nil
+}
+
+// cut is the source's, checked. One that the source draws has no noise yet: see noises.
+func (y *eye) cut(k CutKey) (Cut, error) {
+	if d, ok := y.source.(Drawn); ok {
+		c := d.plain(k)
+		return c, y.scheme.checkPlain(c, k)
+	}
+	c, err := y.source.Cut(k)
+	if err != nil {
+		return c, err
+	}
+	return c, y.scheme.checkCut(c, k)
+}
+
+// noises is the noise of cuts, [n,S,S,3]. The cuts of a Drawn are drawn here, each where it belongs and several at a time.
+func (y *eye) noises(keys []CutKey, cuts []Cut) *tensors.Tensor {
+	s := y.encoder.ImageSize()
+	shape := engine.Float32(len(cuts), s, s, 3)
+	if y.noise == nil || !y.noise.Shape().Equal(shape) {
+		y.noise = tensors.FromShape(shape)
+	}
+	d, drawn := y.source.(Drawn)
+	tensors.MustMutableFlatData(y.noise, func(all []float32) {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		for i, c := range cuts {
+			to := all[i*3*s*s:][:3*s*s]
+			if drawn {
+				wg.Go(func() { d.noise(keys[i], to) })
+				continue
+			}
+			copy(to, c.Noise)
+		}
+	})
+	return y.noise
 }
 
 // see makes the view of a picture x [1,h,w,3].
@@ -220,4 +252,15 @@ func (c *chunk) fold(sum, planes []float32) {
 			sum[k] += g
 		}
 	}
+}
+
+// foldOut folds the planes that are the last of a program's outputs, and gives all outputs' memory back.
+func (c *chunk) foldOut(sum []float32, out []*tensors.Tensor) error {
+	tensors.MustConstFlatData(out[len(out)-1], func(planes []float32) { c.fold(sum, planes) })
+	for _, t := range out {
+		if err := t.FinalizeAll(); err != nil {
+			return fmt.Errorf("paint: %w", err)
+		}
+	}
+	return nil
 }

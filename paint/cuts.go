@@ -139,6 +139,22 @@ func (d Drawn) stream(k CutKey, purpose string, keys ...uint64) *rng.Stream {
 
 // Cut draws a cut.
 func (d Drawn) Cut(k CutKey) (Cut, error) {
+	c := d.plain(k)
+	if d.Scheme.Noise > 0 {
+		c.Noise = make([]float32, 3*k.Size*k.Size)
+		d.noise(k, c.Noise)
+	}
+	return c, nil
+}
+
+// noise draws the noise of a cut. It is safe for concurrent use.
+func (d Drawn) noise(k CutKey, dst []float32) {
+	s := d.stream(k, "noise", uint64(k.Index))
+	fillNoise(s, dst, float32(s.Uniform(0, d.Scheme.Noise)))
+}
+
+// plain draws all of a cut but the noise.
+func (d Drawn) plain(k CutKey) Cut {
 	var c Cut
 	cut := uint64(k.Index)
 	if !d.Scheme.Pooled {
@@ -153,13 +169,7 @@ func (d Drawn) Cut(k CutKey) (Cut, error) {
 		p := a.Draw(Draws{Cut: d.stream(k, purpose, cut), Step: d.stream(k, purpose), Size: k.Size})
 		c.Params = append(c.Params, p...)
 	}
-	if d.Scheme.Noise > 0 {
-		s := d.stream(k, "noise", cut)
-		strength := float32(s.Uniform(0, d.Scheme.Noise))
-		c.Noise = make([]float32, 3*k.Size*k.Size)
-		fillNoise(s, c.Noise, strength)
-	}
-	return c, nil
+	return c
 }
 
 // box draws a square: never smaller than what the encoder sees, unless the picture is.
@@ -195,17 +205,33 @@ var normals = sync.OnceValue(func() []float32 {
 // faster than exact normals, which matters at five million a step; the tails end at 4.3 sigma.
 func fillNoise(s *rng.Stream, dst []float32, strength float32) {
 	table := (*[1 << 16]float32)(normals())
-	for i := 0; i < len(dst); i += 2 {
-		w := s.Uint32()
-		dst[i] = strength * table[uint16(w)]
-		if i+1 < len(dst) {
-			dst[i+1] = strength * table[w>>16]
+	var words [256]uint32
+	for len(dst) > 0 {
+		n := min(len(dst), 2*len(words))
+		w := words[:(n+1)/2]
+		s.FillUint32(w)
+		part := dst[:n]
+		for len(part) >= 2 {
+			part[0], part[1] = strength*table[uint16(w[0])], strength*table[w[0]>>16]
+			part, w = part[2:], w[1:]
 		}
+		if len(part) == 1 {
+			part[0] = strength * table[uint16(w[0])]
+		}
+		dst = dst[n:]
 	}
 }
 
 // checkCut refuses a cut that does not fit the scheme and the picture.
 func (s Scheme) checkCut(c Cut, k CutKey) error {
+	if want := 3 * k.Size * k.Size; s.Noise > 0 && len(c.Noise) != want {
+		return fmt.Errorf("paint: cut %d of step %d: %d noise values, want %d", k.Index, k.Step, len(c.Noise), want)
+	}
+	return s.checkPlain(c, k)
+}
+
+// checkPlain is checkCut of all but the noise.
+func (s Scheme) checkPlain(c Cut, k CutKey) error {
 	fits := func(at, size, whole int) bool { return at >= 0 && at+size <= whole || at <= 0 && at+size >= whole }
 	b := c.Box
 	if !s.Pooled && (b.Size < 1 || !fits(b.X, b.Size, k.Width) || !fits(b.Y, b.Size, k.Height)) {
@@ -213,9 +239,6 @@ func (s Scheme) checkCut(c Cut, k CutKey) error {
 	}
 	if len(c.Params) != s.params() {
 		return fmt.Errorf("paint: cut %d of step %d: %d parameters, want %d", k.Index, k.Step, len(c.Params), s.params())
-	}
-	if want := 3 * k.Size * k.Size; s.Noise > 0 && len(c.Noise) != want {
-		return fmt.Errorf("paint: cut %d of step %d: %d noise values, want %d", k.Index, k.Step, len(c.Noise), want)
 	}
 	return nil
 }

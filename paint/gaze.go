@@ -113,8 +113,7 @@ func (g gaze) once(ctx context.Context, t *targetRows, values []float64) error {
 				values[target] += float64(t.scale[k]) * float64(signed[i*r+k]) / float64(g.cuts)
 			}
 		}
-		c.fold(g.sum, engine.Floats(out[1]))
-		return nil
+		return c.foldOut(g.sum, out)
 	})
 }
 
@@ -147,7 +146,6 @@ func (g gaze) twice(ctx context.Context, t sharedTargets, values, extra []float6
 		if err != nil {
 			return err
 		}
-		c.fold(g.sum, engine.Floats(out[0]))
-		return nil
+		return c.foldOut(g.sum, out)
 	})
 }

@@ -57,24 +57,45 @@ func Block(counter [4]uint32, key [2]uint32) [4]uint32 { return philox(counter, 
 
 // philox is the ten-round block function: counter and key in, four random words out.
 func philox(c [4]uint32, k [2]uint32) [4]uint32 {
+	c0, c1, c2, c3, k0, k1 := c[0], c[1], c[2], c[3], k[0], k[1] // in registers, where arrays would go through memory
 	for range rounds {
-		p0, p1 := uint64(mul0)*uint64(c[0]), uint64(mul1)*uint64(c[2])
-		c = [4]uint32{uint32(p1>>32) ^ c[1] ^ k[0], uint32(p1), uint32(p0>>32) ^ c[3] ^ k[1], uint32(p0)}
-		k[0] += weyl0
-		k[1] += weyl1
+		p0, p1 := uint64(mul0)*uint64(c0), uint64(mul1)*uint64(c2)
+		c0, c1, c2, c3 = uint32(p1>>32)^c1^k0, uint32(p1), uint32(p0>>32)^c3^k1, uint32(p0)
+		k0 += weyl0
+		k1 += weyl1
 	}
-	return c
+	return [4]uint32{c0, c1, c2, c3}
+}
+
+// next makes the block at the counter and moves on.
+func (s *Stream) next() [4]uint32 {
+	b := philox(s.counter, s.key)
+	s.counter[0]++
+	if s.counter[0] == 0 {
+		s.counter[1]++
+	}
+	return b
+}
+
+// FillUint32 fills dst with what as many calls of Uint32 would return, a block at a time.
+func (s *Stream) FillUint32(dst []uint32) {
+	for len(dst) > 0 && s.left > 0 {
+		dst[0], dst = s.Uint32(), dst[1:]
+	}
+	for len(dst) >= 4 {
+		*(*[4]uint32)(dst) = s.next()
+		dst = dst[4:]
+	}
+	for i := range dst {
+		dst[i] = s.Uint32()
+	}
 }
 
 // Uint32 returns 32 uniform bits.
 func (s *Stream) Uint32() uint32 {
 	if s.left == 0 {
-		s.block = philox(s.counter, s.key)
+		s.block = s.next()
 		s.left = len(s.block)
-		s.counter[0]++
-		if s.counter[0] == 0 {
-			s.counter[1]++
-		}
 	}
 	v := s.block[len(s.block)-s.left]
 	s.left--

@@ -99,3 +99,26 @@ func TestCounterCarries(t *testing.T) {
 		t.Errorf("counter after the carry: %x", s.counter)
 	}
 }
+
+// TestFillUint32: filling at once gives what single draws give, from any place in a block, and leaves the stream there.
+func TestFillUint32(t *testing.T) {
+	for before := range 6 {
+		for n := range 23 {
+			a, b := New(7, "fill", 3), New(7, "fill", 3)
+			for range before {
+				a.Uint32()
+				b.Uint32()
+			}
+			got := make([]uint32, n)
+			a.FillUint32(got)
+			for i, v := range got {
+				if want := b.Uint32(); v != want {
+					t.Fatalf("%d words after %d: word %d is %x, want %x", n, before, i, v, want)
+				}
+			}
+			if got, want := a.Uint32(), b.Uint32(); got != want {
+				t.Fatalf("after %d and %d words: %x, want %x", before, n, got, want)
+			}
+		}
+	}
+}
