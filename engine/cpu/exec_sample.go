@@ -78,10 +78,9 @@ func (s sampled) warp(d, table []float32, last, lo, hi int) {
 	a, b, c, e := s.places[0][lo:][:n], s.places[1][lo:][:n], s.places[2][lo:][:n], s.places[3][lo:][:n]
 	wa, wb, wc, we := s.weights[0][lo:][:n], s.weights[1][lo:][:n], s.weights[2][lo:][:n], s.weights[3][lo:][:n]
 	d = d[3*lo:][:3*n]
-	at := func(i int32) []float32 { return table[3*min(max(int(i), 0), last):][:3] }
 	for i := range n {
-		to := d[3*i:][:3]
-		pa, pb, pc, pe := at(a[i]), at(b[i]), at(c[i]), at(e[i])
+		to := (*[3]float32)(d[3*i:])
+		pa, pb, pc, pe := pixel(table, a[i], last), pixel(table, b[i], last), pixel(table, c[i], last), pixel(table, e[i], last)
 		va, vb, vc, ve := wa[i], wb[i], wc[i], we[i]
 		to[0] = float32(float32(float32(pa[0]*va)+float32(pb[0]*vb))+float32(pc[0]*vc)) + float32(pe[0]*ve)
 		to[1] = float32(float32(float32(pa[1]*va)+float32(pb[1]*vb))+float32(pc[1]*vc)) + float32(pe[1]*ve)
@@ -89,23 +88,34 @@ func (s sampled) warp(d, table []float32, last, lo, hi int) {
 	}
 }
 
-// spreadBlock is how many rows know the smallest and the largest of their places.
+// pixel is a row of three of a table; places outside move to its ends.
+func pixel(table []float32, place int32, last int) *[3]float32 {
+	return (*[3]float32)(table[3*min(max(int(place), 0), last):])
+}
+
+// spreadBlock is how many rows, at most, know the smallest and the largest of their places. Blocks end where an element of
+// the first axis does, so that sums do not depend on where in a batch a picture is.
 const spreadBlock = 256
 
-// makeSpread adds rows to places in their order, and at each row in the order of the terms. Workers share the table, not the
-// rows, so that a sum never depends on their number; a block of rows is skipped where none of its places is.
+// makeSpread adds blocks of rows in their order, of each block term after term, and of each term row after row. Workers share
+// the table, not the rows, so that a sum never depends on their number; a block is skipped where none of its places is.
 func makeSpread(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 	slots, dst := c.sampleSlots(n), c.slot(n)
 	rows, width := n.Shape.Dimensions[0], n.Shape.Dimensions[1]
-	count := n.In[0].Size() / width
-	blocks := (count + spreadBlock - 1) / spreadBlock
+	each := n.In[0].Size() / width / n.In[0].Shape.Dimensions[0] // rows of an element of the first axis
+	per := (each + spreadBlock - 1) / spreadBlock
+	blocks := per * n.In[0].Shape.Dimensions[0]
+	block := func(i int) (lo, hi int) {
+		lo = i/per*each + i%per*spreadBlock
+		return lo, min(lo+spreadBlock, (i/per+1)*each)
+	}
 	return func(f *frame) {
 		s, d, src := slots.of(f, width), view[float32](f.slots[dst]), view[float32](f.slots[slots.first])
 		mem := f.b.memory.get(8 * blocks)
 		ranges := view[[2]int32](mem)
 		f.b.pool.Run(blocks, 8, func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				ranges[i] = s.placesOf(i*spreadBlock, min((i+1)*spreadBlock, count))
+				ranges[i] = s.placesOf(block(i))
 			}
 		})
 		bands := min(4*f.b.Threads(), max(1, rows*width>>12))
@@ -116,7 +126,8 @@ func makeSpread(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 				if int(r[1]) < from || int(r[0]) >= to {
 					continue
 				}
-				s.scatter(d, src, from, to, i*spreadBlock, min((i+1)*spreadBlock, count))
+				lo, hi := block(i)
+				s.scatter(d, src, from, to, lo, hi)
 			}
 		})
 		f.b.memory.put(mem)
@@ -136,23 +147,36 @@ func (s sampled) placesOf(lo, hi int) [2]int32 {
 
 // scatter adds rows lo <= i < hi to the table's rows from <= r < to.
 func (s sampled) scatter(d, src []float32, from, to, lo, hi int) {
-	for i := lo; i < hi; i++ {
-		row := src[i*s.width:][:s.width]
-		for k, places := range s.places {
-			p := int(places[i])
-			if p < from || p >= to {
+	for k := range s.places {
+		places, weights := s.places[k][lo:hi], s.weights[k][lo:hi]
+		if s.width == 3 {
+			spreadPixels(d[3*from:3*to], src[3*lo:3*hi], places, weights, from)
+			continue
+		}
+		for i, p := range places {
+			if int(p) < from || int(p) >= to {
 				continue
 			}
-			w, at := s.weights[k][i], d[p*s.width:][:s.width]
-			if len(row) == 3 && len(at) == 3 {
-				at[0] += float32(row[0] * w)
-				at[1] += float32(row[1] * w)
-				at[2] += float32(row[2] * w)
-				continue
-			}
+			row, at, w := src[(lo+i)*s.width:][:s.width], d[int(p)*s.width:][:s.width], weights[i]
 			for j, v := range row {
 				at[j] += float32(v * w)
 			}
 		}
+	}
+}
+
+// spreadPixels is scatter for rows of three; band begins at the table's row from.
+func spreadPixels(band, src []float32, places []int32, weights []float32, from int) {
+	weights = weights[:len(places)]
+	n := uint(len(band) / 3)
+	for i, p := range places {
+		r := uint(int(p) - from)
+		if r >= n {
+			continue
+		}
+		row, at, w := (*[3]float32)(src[3*i:]), (*[3]float32)(band[3*r:]), weights[i]
+		at[0] += float32(row[0] * w)
+		at[1] += float32(row[1] * w)
+		at[2] += float32(row[2] * w)
 	}
 }

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/compute/dtypes"
@@ -18,8 +19,8 @@ func TestWarps(t *testing.T) {
 	for _, padding := range []gx.Padding{gx.PadZeros, gx.PadBorder, gx.PadReflect} {
 		for _, c := range []int{2, 3, 5} {
 			t.Run(fmt.Sprint(padding, c), func(t *testing.T) {
-				x, g := randomArray(r, 3, 13, 11, c), randomArray(r, 3, 17, 9, c)
-				grid := array{[]int{3, 17, 9, 2}, make([]float64, 3*17*9*2)}
+				x, g := randomArray(r, 3, 13, 11, c), randomArray(r, 3, 17, 19, c)
+				grid := array{[]int{3, 17, 19, 2}, make([]float64, 3*17*19*2)}
 				for i := range grid.data {
 					grid.data[i] = float64(float32(1.4 * (2*r.Float64() - 1)))
 				}
@@ -32,6 +33,18 @@ func TestWarps(t *testing.T) {
 				fused, plain := p.check(t, 5e-5)
 				same(t, fused[0], plain[0])
 				near(t, "gradients", fused[1], plain[1], 1e-6)
+
+				alone := p // the last picture of the batch
+				alone.in = nil
+				for _, a := range p.in {
+					dims, n := slices.Clone(a.dims), len(a.data)/3
+					dims[0] = 1
+					alone.in = append(alone.in, array{dims, a.data[2*n:]})
+				}
+				one, _ := alone.results(t, newBackend(t, 2), f32)
+				for k, a := range one {
+					same(t, a, array{a.dims, fused[k].data[2*len(a.data):]})
+				}
 			})
 		}
 	}

@@ -50,7 +50,8 @@ func channelsLast(m *ir.Node) bool {
 	return false
 }
 
-// isRow reports whether a view repeats one row of n's last axis.
+// isRow reports whether a view repeats one row of n's last axis. The row must be a vector where it comes from: one row of a
+// batch of one is a row of its batch, which a larger batch would add in another place, and round otherwise.
 func isRow(v View, n *ir.Node) bool {
 	last := n.Shape.Rank() - 1
 	for i, s := range v.Strides {
@@ -58,5 +59,5 @@ func isRow(v View, n *ir.Node) bool {
 			return false
 		}
 	}
-	return len(v.Dims) == last+1 && v.Dims[last] > 1 && v.Strides[last] == 1 && v.Node.Size() == v.Dims[last]
+	return v.Node.Shape.Rank() == 1 && len(v.Dims) == last+1 && v.Dims[last] > 1 && v.Strides[last] == 1 && v.Node.Size() == v.Dims[last]
 }
