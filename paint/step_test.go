@@ -44,8 +44,7 @@ func TestPaintingLowersTheLoss(t *testing.T) {
 	}
 }
 
-// TestChunksDoNotMatter: gradients agree to 1e-5 of the largest for any chunk. The interim engine may choose another
-// algorithm for a matrix product of another size, so equal bytes are not asked for yet.
+// TestChunksDoNotMatter: gradients have the same bits for any chunk.
 func TestChunksDoNotMatter(t *testing.T) {
 	schemes := []string{"updated", "pooled", "original", "overview"}
 	if testing.Short() {
