@@ -20,7 +20,9 @@ func (wideEncoder) ImageGraph(v *gx.Vars, x *graph.Node) *graph.Node {
 	weight := func(name string, in, out int) *graph.Node {
 		return v.Get(name, gx.Spec{Dims: []int{in, out}, Layout: gx.Linear, Init: gx.Normal(0.08)})
 	}
-	product := func(x *graph.Node, w *graph.Node) *graph.Node { return graph.DotGeneral(x, []int{2}, nil, w, []int{0}, nil) }
+	product := func(x *graph.Node, w *graph.Node) *graph.Node {
+		return graph.DotGeneral(x, []int{2}, nil, w, []int{0}, nil)
+	}
 	x = graph.TransposeAllAxes(graph.Reshape(x, n, toySide/patch, patch, toySide/patch, patch, 3), 0, 1, 3, 2, 4, 5)
 	x = gx.QuickGELU(product(graph.Reshape(x, n, tokens, patch*patch*3), weight("wide.first", patch*patch*3, width)))
 	qkv := graph.Split(product(x, weight("wide.qkv", width, 3*width)), 2, 3)
