@@ -153,8 +153,8 @@ func newGANGame(cfg GANConfig, data *PictureData) *ganGame {
 	return g
 }
 
-// GANGame is the game of a configuration with batches of the caller's, which has no evaluation: to hold the steps of a
-// training against those of a reference. The discriminator's batch is pictures [n,S,S,C] in [-1,1], classes int32 [n], noise
+// GANGame is the game of a configuration with batches of the caller's, which has no evaluation and keeps the running
+// statistics of the training: to hold the steps of a training against those of a reference. The discriminator's batch is pictures [n,S,S,C] in [-1,1], classes int32 [n], noise
 // [n,k] and, under a gradient penalty, epsilon [n]; the generator's is noise and classes.
 func GANGame(cfg GANConfig, batches func(Turn) ([]Array, error)) (Game, error) {
 	if err := cfg.Validate(); err != nil {

@@ -247,3 +247,36 @@ func TestConditionalGAN(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTwoRates: judge_lr is the judge's own rate (TTUR), and its schedule counts its turns.
+func TestTwoRates(t *testing.T) {
+	data := barSet(t)
+	c := tinyGAN(data, WGANGP)
+	c.JudgeLR, c.Train.Warmup, c.Train.Schedule = 5e-3, 3, Linear
+	game, err := GANGame(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge, maker := game.Phases()[0].Optimiser, game.Phases()[1].Optimiser
+	if judge.LR != 5e-3 || maker.LR != c.Train.LR || judge.Steps != c.Turns*c.Train.Steps || judge.Warmup != c.Turns*3 || judge.EMA != 0 || maker.EMA != c.Train.EMA {
+		t.Errorf("judge %+v, maker %+v", judge, maker)
+	}
+	for turn := range c.Turns { // the judge's first turn of a step has come as far as the maker's step
+		if at := float64(turn+c.Turns) / float64(3*c.Turns); judge.Rate(c.Turns+turn) < 5e-3*at || maker.Rate(1) != c.Train.LR*2/3 {
+			t.Errorf("turn %d of the second step: %g", turn, judge.Rate(c.Turns+turn))
+		}
+	}
+	weights := func(rate float64) []byte {
+		c := tinyGAN(data, WGANGP)
+		c.JudgeLR, c.Train.Steps, c.SheetEvery, c.Train.EvalEvery = rate, 2, 0, 0
+		dir := t.TempDir()
+		if _, err := RunGAN(context.Background(), c, nil, Options{Dir: dir}); err != nil {
+			t.Fatal(err)
+		}
+		return readFile(t, dir, StateFile)
+	}
+	own := weights(tinyGAN(data, WGANGP).Train.LR)
+	if !bytes.Equal(weights(0), own) || bytes.Equal(weights(5e-3), own) {
+		t.Error("no rate of the judge's own must be the generator's, and another one must matter")
+	}
+}

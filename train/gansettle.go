@@ -58,7 +58,7 @@ func (s *ganSettle) programOf(e *engine.Engine, c gan.Config) (*engine.Program, 
 // section 4.1). values is left as it is.
 func (g *ganGame) Settle(ctx context.Context, e *engine.Engine, values Values) (Values, error) {
 	c := g.cfg.Model
-	if c.Generator.Norm != gan.Batch {
+	if c.Generator.Norm != gan.Batch || g.data == nil { // steps that are held against a reference keep its statistics
 		return values, nil
 	}
 	vars, err := g.tensorsOf(e, values)

@@ -163,7 +163,13 @@ func (a *app) plot(runs []track.Run, o *plotOptions, shared bool) error {
 }
 
 // bookkeeping are numbers that are drawn only when they are asked for.
-var bookkeeping = []string{"images", "images_per_second", "lr"}
+var bookkeeping = []string{"images", "images_per_second", "lr"} // lr also as the end of a player's name
+
+// doubled tells whether a number is a player's loss that is there as loss/PLAYER as well.
+func doubled(name string, have []string) bool {
+	player, ok := strings.CutSuffix(name, ".loss")
+	return ok && slices.Contains(have, "loss/"+player)
+}
 
 // choosePanels picks the names to draw, in order.
 func choosePanels(have []string, o *plotOptions, isCurve func(string) bool) ([]string, error) {
@@ -195,7 +201,7 @@ func choosePanels(have []string, o *plotOptions, isCurve func(string) bool) ([]s
 	add(func(h string) bool { return h == "loss" || strings.HasPrefix(h, "loss/") })
 	add(func(h string) bool { return strings.HasPrefix(h, "score/") && isCurve(h) })
 	if o.out != "" || len(out) == 0 {
-		add(func(h string) bool { return isCurve(h) && !slices.Contains(bookkeeping, h) })
+		add(func(h string) bool { return isCurve(h) && !slices.Contains(bookkeeping, h) && !strings.HasSuffix(h, ".lr") && !doubled(h, have) })
 	}
 	if len(out) == 0 {
 		return nil, spec.Refusef("there are: "+strings.Join(have, ", "), "no number has a curve yet")
