@@ -201,7 +201,9 @@ func choosePanels(have []string, o *plotOptions, isCurve func(string) bool) ([]s
 	add(func(h string) bool { return h == "loss" || strings.HasPrefix(h, "loss/") })
 	add(func(h string) bool { return strings.HasPrefix(h, "score/") && isCurve(h) })
 	if o.out != "" || len(out) == 0 {
-		add(func(h string) bool { return isCurve(h) && !slices.Contains(bookkeeping, h) && !strings.HasSuffix(h, ".lr") && !doubled(h, have) })
+		add(func(h string) bool {
+			return isCurve(h) && !slices.Contains(bookkeeping, h) && !strings.HasSuffix(h, ".lr") && !doubled(h, have)
+		})
 	}
 	if len(out) == 0 {
 		return nil, spec.Refusef("there are: "+strings.Join(have, ", "), "no number has a curve yet")
