@@ -2,6 +2,7 @@ package pass
 
 import (
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 
 	"github.com/smalti/smalti/engine/cpu/ir"
 )
@@ -14,6 +15,9 @@ func Softmaxes(g *ir.Graph) {
 	uses := usesOf(g, live)
 	made := map[*ir.Node]*ir.Node{} // by exponential: the softmax
 	for _, n := range live {
+		if n.Shape.DType != dtypes.Float32 || n.Size() == 0 {
+			continue
+		}
 		switch n.Op {
 		case compute.OpTypeDiv:
 			if e := n.In[0]; isExponential(e) && sumOf(n.In[1]) == e {
