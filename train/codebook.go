@@ -221,6 +221,12 @@ func (r *vqganRecipe) AfterStep(step int, extra [][]Array, w Weights) error {
 	if c.ReviveEvery == 0 || step%c.ReviveEvery != 0 || step > c.ReviveUntil {
 		return nil
 	}
+	return r.revive(step, extra, w)
+}
+
+// revive moves codes that are hardly used to outputs of the encoder in this step.
+func (r *vqganRecipe) revive(step int, extra [][]Array, w Weights) error {
+	c := r.cfg
 	value, m, v, ema, ok := w.Get(codebookName)
 	if !ok {
 		return fmt.Errorf("there is no variable %s", codebookName)
