@@ -122,7 +122,7 @@ func (b *labBench) sketch(ctx context.Context, o spec.Operand) (vqgan.Codes, err
 	if err := b.Check(&job); err != nil {
 		return vqgan.Codes{}, err
 	}
-	s, err := b.prepare(ctx, &Painting{Job: job}, b.sink)
+	s, err := b.prepare(ctx, &Painting{Job: job}, 0, b.sink)
 	if err != nil {
 		return vqgan.Codes{}, err
 	}

@@ -67,6 +67,12 @@ func (r *Runner) Check(j *spec.Job) error {
 		return spec.Refusef(fmt.Sprintf("the nearest size is %dx%d", nearest(j.Width, f), nearest(j.Height, f)),
 			"--size %dx%d is not a multiple of %d, the size of a piece of %s", j.Width, j.Height, f, j.VQGAN.Name)
 	}
+	for _, rung := range j.Ladder {
+		if rung.Width%f != 0 || rung.Height%f != 0 {
+			return spec.Refusef("choose a smaller --coarse, or a larger --size", "--coarse paints at %dx%d, which is not a multiple of %d, the size of a piece of %s",
+				rung.Width, rung.Height, f, j.VQGAN.Name)
+		}
+	}
 	if j.Losses.Prior != nil {
 		if _, err := r.checkLikelihood(j); err != nil {
 			return err
@@ -88,7 +94,7 @@ func (r *Runner) Paint(ctx context.Context, req Painting, sink event.Sink) (Resu
 	if req.Dir == "" {
 		req.Dir = FolderFor(req.Out)
 	}
-	s, err := r.prepare(ctx, &req, sink)
+	s, err := r.prepare(ctx, &req, 0, sink)
 	if err != nil {
 		return Result{}, err
 	}
@@ -130,7 +136,7 @@ func (r *Runner) Continue(ctx context.Context, dir string, more int, req Paintin
 		return Result{}, err
 	}
 	req.Inputs.folder = folder
-	s, err := r.prepare(ctx, &req, sink)
+	s, err := r.prepare(ctx, &req, paint.StepsOf(state), sink)
 	if err != nil {
 		return Result{}, err
 	}
@@ -150,13 +156,14 @@ func (r *Runner) Continue(ctx context.Context, dir string, more int, req Paintin
 // session is one sitting at a picture.
 type session struct {
 	*Runner
-	req     *Painting
-	sink    event.Sink
-	job     *spec.Job
-	painter *paint.Painter
-	decoder *vqgan.Model
-	eyes    []*eye
-	prompts []spec.Prompt // every prompt of the job and of its edits
+	req           *Painting
+	sink          event.Sink
+	job           *spec.Job
+	painter       *paint.Painter
+	decoder       *vqgan.Model
+	width, height int // that the picture has now; the job's, but for a ladder
+	eyes          []*eye
+	prompts       []spec.Prompt // every prompt of the job and of its edits
 	// embeddings[encoder][prompt] are the rows [n,D] of a prompt.
 	embeddings [][][]float32
 	used       map[string][]byte // inputs by sha256, for the run folder
@@ -230,6 +237,9 @@ func (s *session) steps(ctx context.Context, last int) error {
 			s.sink.Emit(event.Event{Kind: event.Notice, Step: s.painter.Step(), Steps: last,
 				Message: fmt.Sprintf("stopped at step %d: no better score for %d steps", s.painter.Step(), patience)})
 			return nil
+		}
+		if err := s.climb(ctx); err != nil {
+			return err
 		}
 		if err := s.steer(s.painter.Step()); err != nil {
 			return err

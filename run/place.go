@@ -45,7 +45,7 @@ func window(r *spec.Region, width, height int) *paint.Window {
 func (s *session) start(img image.Image) (pixel.Image, error) {
 	j := s.job
 	if j.Mask == nil || j.Mask.Outpaint == nil {
-		return cover(img, j.Width, j.Height), nil
+		return cover(img, s.width, s.height), nil
 	}
 	o := j.Mask.Outpaint
 	in := pixel.FromImage(img)

@@ -127,7 +127,7 @@ func (d *Drawer) picture(c prior.Codes) (pixel.Image, error) {
 // or another VQGAN paints.
 func (s *session) startOf(from *Drawer, c prior.Codes) (paint.Start, error) {
 	f := from.VQGAN.Factor()
-	if from.VQGANRef.SHA256 == s.job.VQGAN.SHA256 && c.W*f == s.job.Width && c.H*f == s.job.Height {
+	if from.VQGANRef.SHA256 == s.job.VQGAN.SHA256 && c.W*f == s.width && c.H*f == s.height {
 		return paint.Start{Kind: paint.StartGrid, Codes: c.Idx}, nil
 	}
 	pic, err := from.picture(c)

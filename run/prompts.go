@@ -119,7 +119,7 @@ func (s *session) targetsOf(prompts []spec.Prompt) []paint.Target {
 		for _, p := range prompts {
 			k := s.promptIndex(p)
 			out = append(out, paint.Target{Name: targetName(e.name, p, len(s.eyes)), Encoder: i, Embedding: s.embeddings[i][k],
-				Weight: p.Weight * e.weight, Stop: p.Stop, Window: window(p.Region, s.job.Width, s.job.Height)})
+				Weight: p.Weight * e.weight, Stop: p.Stop, Window: window(p.Region, s.width, s.height)})
 		}
 	}
 	return out

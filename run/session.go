@@ -78,7 +78,8 @@ type eye struct {
 }
 
 // prepare loads the models, pins them in the job, and makes a painter whose targets are those of the job's first step.
-func (r *Runner) prepare(ctx context.Context, req *Painting, sink event.Sink) (*session, error) {
+// It is for the size of the picture after so many steps.
+func (r *Runner) prepare(ctx context.Context, req *Painting, steps int, sink event.Sink) (*session, error) {
 	job := req.Job
 	r, err := r.at(job.Precision)
 	if err != nil {
@@ -95,7 +96,6 @@ func (r *Runner) prepare(ctx context.Context, req *Painting, sink event.Sink) (*
 	}
 	s.decoder = decoder
 	job.CLIP = append([]spec.ModelRef(nil), job.CLIP...)
-	encoders := make([]paint.ImageEncoder, len(job.CLIP))
 	for i, c := range job.CLIP {
 		m, ref, err := r.CLIP(c)
 		if err != nil {
@@ -107,32 +107,59 @@ func (r *Runner) prepare(ctx context.Context, req *Painting, sink event.Sink) (*
 			weight = 1
 		}
 		s.eyes = append(s.eyes, &eye{m, ref.Name, weight})
-		encoders[i] = m
 	}
 	s.checkBuild()
 	job.Build = r.Build()
+	s.width, s.height = job.SizeAt(steps)
+	return s, s.makePainter(ctx)
+}
+
+// makePainter makes a painter of the session's size.
+func (s *session) makePainter(ctx context.Context) error {
 	cfg, err := s.config()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var canvas paint.Decoder = decoder
+	var canvas paint.Decoder = s.decoder
 	if list, err := filters(s.job); err != nil {
-		return nil, err
+		return err
 	} else if len(list) > 0 {
-		canvas = paint.Filtered{Decoder: decoder, Filters: list}
+		canvas = paint.Filtered{Decoder: s.decoder, Filters: list}
 	}
 	if s.job.Losses.Prior != nil {
 		l, err := s.likelihood()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		cfg.Latent = append(cfg.Latent, l)
 	}
-	if s.painter, err = paint.New(r.engine, canvas, encoders, cfg); err != nil {
-		return nil, fmt.Errorf("run: %w", err)
+	encoders := make([]paint.ImageEncoder, len(s.eyes))
+	for i, e := range s.eyes {
+		encoders[i] = e.model
+	}
+	if s.painter, err = paint.New(s.engine, canvas, encoders, cfg); err != nil {
+		return fmt.Errorf("run: %w", err)
 	}
 	// Prompts of all steps are embedded now: picture prompts are cut as in step 0, whenever the run is resumed.
-	return s, s.embedAll(ctx)
+	return s.embedAll(ctx)
+}
+
+// climb enlarges the picture if the coming step is taken at a larger size.
+func (s *session) climb(ctx context.Context) error {
+	w, h := s.job.SizeOf(s.painter.Step())
+	if w == s.width && h == s.height {
+		return nil
+	}
+	small := s.painter
+	s.width, s.height, s.stage = w, h, ""
+	if err := s.makePainter(ctx); err != nil {
+		return err
+	}
+	if err := s.painter.Enlarge(small); err != nil {
+		return fmt.Errorf("run: enlarge the picture to %dx%d: %w", w, h, err)
+	}
+	s.sink.Emit(event.Event{Kind: event.Notice, Step: s.painter.Step(), Steps: s.job.Steps, Message: fmt.Sprintf("the picture is %dx%d now", w, h)})
+	return nil
 }
 
 // checkBuild warns when a recipe was painted by another build: its bytes are promised within one build only.
@@ -153,7 +180,7 @@ func (s *session) config() (paint.Config, error) {
 		return paint.Config{}, spec.Refusef("use one of: "+strings.Join(spec.Schemes, ", "), "%v", err)
 	}
 	scheme.CutPower, scheme.EdgeFair = j.Cuts.Power, j.Cuts.EdgeFair
-	c := paint.Config{Seed: j.Seed, Width: j.Width, Height: j.Height, Scheme: scheme, Chunk: s.req.Chunk,
+	c := paint.Config{Seed: j.Seed, Width: s.width, Height: s.height, Scheme: scheme, Chunk: s.req.Chunk,
 		Cuts: paint.Const(float64(j.Cuts.Count)), Share: paint.Const(j.Cuts.Average),
 		Optimiser: paint.OptimiserConfig{Kind: j.Optimiser.Name}, LR: rate(j), Average: j.EMA,
 		Plateau: paint.Plateau{Patience: j.Optimiser.Plateau, Factor: j.Optimiser.PlateauFactor}}
@@ -258,7 +285,7 @@ func (s *session) picture(sum string) (image.Image, error) {
 }
 
 // fill resamples a picture to the canvas.
-func (s *session) fill(img image.Image) []float32 { return cover(img, s.job.Width, s.job.Height).Pix }
+func (s *session) fill(img image.Image) []float32 { return cover(img, s.width, s.height).Pix }
 
 // settings are shown when work starts.
 func (s *session) settings() map[string]string {

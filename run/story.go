@@ -125,7 +125,7 @@ func (t *teller) prepare(ctx context.Context, r *Runner) error {
 	}
 	q.Job.Start.Weight = q.SourceWeight // the pull to where a frame is held
 	var err error
-	if t.session, err = r.prepare(ctx, &Painting{Job: q.Job, Inputs: q.Inputs}, t.sink); err != nil {
+	if t.session, err = r.prepare(ctx, &Painting{Job: q.Job, Inputs: q.Inputs}, 0, t.sink); err != nil {
 		return err
 	}
 	if t.book, err = bookOf(t.decoder); err != nil {

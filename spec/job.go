@@ -52,6 +52,8 @@ type Job struct {
 	Mask *Mask `json:"mask,omitempty"`
 	// Tile names the axes along which the picture continues at its opposite side: x, y or xy.
 	Tile string `json:"tile,omitempty"`
+	// Ladder lists the sizes, from the smallest, that the picture is painted at before its own.
+	Ladder []Rung `json:"ladder,omitempty"`
 	// EMA is the decay of the running mean of the latent that is shown and saved; 0 shows the latent itself.
 	EMA float64 `json:"ema,omitempty"`
 
@@ -264,6 +266,7 @@ func (j *Job) Validate() error {
 		within("--ema", j.EMA, 0, 0.9999),
 		j.validateLooks(),
 		j.validatePlaces(),
+		j.validateLadder(),
 		j.validateModels(),
 		j.validateEdits(),
 	}

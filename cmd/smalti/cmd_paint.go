@@ -34,7 +34,7 @@ type paintOptions struct {
 	maskInvert             bool
 	feather, seam          float64
 	plateau                string
-	autoStop               int
+	autoStop, coarse       int
 	sitting                sittingOptions
 	given                  func(flag string) bool
 }
@@ -97,6 +97,7 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	j := &o.job
 	f.StringVarP(&o.out, "out", "o", "", "picture to write to `FILE`; default: named after the prompt")
 	f.StringVar(&o.size, "size", fmt.Sprintf("%dx%d", j.Width, j.Height), "width and height in pixels, `WxH`")
+	f.IntVar(&o.coarse, "coarse", 0, "paint at so many smaller sizes first, each half of the next: 2 paints 256x256 at 64x64, 128x128, 256x256")
 	f.StringVar(&o.preset, "preset", "normal", "steps and cuts together: "+presetNames())
 	f.IntVar(&j.Steps, "steps", j.Steps, "steps to paint")
 	f.IntVar(&o.stopAt, "stop-at", 0, "stop at this step; smalti continue paints the rest")
@@ -192,6 +193,12 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 			}
 			j.CLIP = append(j.CLIP, ref)
 		}
+	}
+	if j.Ladder, err = spec.NewLadder(o.coarse, j.Width, j.Height, j.Steps); err != nil {
+		return nil, err
+	}
+	if o.coarse > 0 && o.autoStop > 0 {
+		return nil, spec.Refuse("--auto-stop could end a picture of --coarse before it has its size", "give one of them")
 	}
 	if err := o.looks(&j); err != nil {
 		return nil, err

@@ -142,6 +142,15 @@ func regionText(r *spec.Region) string {
 	return fmt.Sprintf("rect:%g,%g,%g,%g,%g", r.X, r.Y, r.W, r.H, r.Feather)
 }
 
+// ladderText names the sizes that a picture is painted at before its own.
+func ladderText(rungs []spec.Rung) string {
+	var parts []string
+	for _, r := range rungs {
+		parts = append(parts, fmt.Sprintf("%dx%d to step %d", r.Width, r.Height, r.Until))
+	}
+	return strings.Join(parts, ", ")
+}
+
 func maskText(m *spec.Mask) string {
 	text := fmt.Sprintf("outpaint %v", m.Outpaint)
 	switch {
@@ -185,6 +194,9 @@ func describe(j *spec.Job) [][2]string {
 		add("prompt", "%s", text)
 	}
 	add("size", "%dx%d", j.Width, j.Height)
+	if text := ladderText(j.Ladder); text != "" {
+		add("coarse", "%s", text)
+	}
 	add("steps", "%d", j.Steps)
 	add("seed", "%d", j.Seed)
 	add("vqgan", "%s", modelLine(j.VQGAN))
@@ -313,7 +325,7 @@ func diffRecipes(pathA, pathB string) [][3]string {
 	}
 	rowsA, rowsB := joined(describe(a)), joined(describe(b))
 	var out [][3]string
-	for _, name := range []string{"prompt", "size", "steps", "seed", "vqgan", "clip", "cuts", "optimiser", "start", "loss", "filter", "mask", "tile", "precision", "build"} {
+	for _, name := range []string{"prompt", "size", "coarse", "steps", "seed", "vqgan", "clip", "cuts", "optimiser", "start", "loss", "filter", "mask", "tile", "precision", "build"} {
 		if rowsA[name] != rowsB[name] {
 			out = append(out, [3]string{name, rowsA[name], rowsB[name]})
 		}
