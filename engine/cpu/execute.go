@@ -112,13 +112,13 @@ func (p *Pending) step(thunks []thunk, which func(o outSlot) bool) ([]compute.Bu
 		}
 	}
 	e.point(p.f, p.bufs, p.donate, arena, p.kept, p.outs)
-	if err := e.run(p.f, thunks); err != nil { // what it used may still be in use
+	if err := e.run(p.f, thunks); err != nil { // a panic too has ended all workers' parts
+		m.arenas.give(arena)
 		for i, o := range e.out {
 			if which(o) {
 				_ = p.outs[i].Finalize()
 			}
 		}
-		p.f, p.kept = nil, nil
 		return nil, errors.WithMessagef(err, "cpu: run %q", e.name)
 	}
 	var results []compute.Buffer

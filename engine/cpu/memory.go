@@ -62,6 +62,7 @@ type recycler struct {
 	held  int
 	keep  int
 
+	closed          bool // dropped: nothing is kept any more
 	arenas          arenas
 	packs, winograd budget // of all packs, of Winograd's
 }
@@ -96,7 +97,7 @@ func (r *recycler) put(b []byte) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n > r.keep {
+	if n > r.keep || r.closed {
 		free(b)
 		return
 	}
@@ -133,7 +134,7 @@ func (r *recycler) drop() {
 			free(b)
 		}
 	}
-	r.sizes, r.order, r.held = nil, nil, 0
+	r.sizes, r.order, r.held, r.closed = nil, nil, 0, true
 	r.mu.Unlock()
 	r.arenas.drop()
 }
@@ -141,8 +142,9 @@ func (r *recycler) drop() {
 // arenas keeps the arenas that are not in use, for all executables of a backend: most run one after the other, and then
 // one arena, as large as the largest needs, serves them all. Runs at the same time have an arena each.
 type arenas struct {
-	mu   sync.Mutex
-	free [][]byte
+	mu     sync.Mutex
+	free   [][]byte
+	closed bool
 }
 
 // take returns at least n bytes with any content: the smallest arena that is large enough. When there is none, the largest one
@@ -181,8 +183,12 @@ func (a *arenas) give(m []byte) {
 		return
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		free(m)
+		return
+	}
 	a.free = append(a.free, m)
-	a.mu.Unlock()
 }
 
 func (a *arenas) drop() {
@@ -190,6 +196,6 @@ func (a *arenas) drop() {
 	for _, m := range a.free {
 		free(m)
 	}
-	a.free = nil
+	a.free, a.closed = nil, true
 	a.mu.Unlock()
 }

@@ -165,5 +165,8 @@ func TestStaged(t *testing.T) {
 		if _, err := p.Finish(in[2:3]); err == nil {
 			t.Error("finished with an input of another shape")
 		}
+		if n := len(b.memory.arenas.free); n != 4 { // three of what was kept at once, one that all runs shared
+			t.Errorf("%d arenas came back", n)
+		}
 	}
 }

@@ -114,6 +114,14 @@ func (p *Pool) RunIndexed(n, grain int, f func(worker, lo, hi int)) {
 
 // finish takes part in the loop, waits for the workers that joined it and passes on their panic.
 func (p *Pool) finish() {
+	p.loop()
+	if f := p.failure.Load(); f != nil { // only now: a worker may fail last
+		panic(f.value)
+	}
+}
+
+// loop is finish but for the workers' panic.
+func (p *Pool) loop() {
 	defer func() {
 		p.next.Store(int64(p.n)) // after a panic here: no new ranges
 		p.state.And(^uint64(openBit))
@@ -125,9 +133,6 @@ func (p *Pool) finish() {
 		p.body = nil
 	}()
 	p.work(0)
-	if f := p.failure.Load(); f != nil {
-		panic(f.value)
-	}
 }
 
 // wakeUp unparks at most k workers.
