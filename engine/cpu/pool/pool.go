@@ -114,14 +114,14 @@ func (p *Pool) RunIndexed(n, grain int, f func(worker, lo, hi int)) {
 
 // finish takes part in the loop, waits for the workers that joined it and passes on their panic.
 func (p *Pool) finish() {
-	p.loop()
+	p.share()
 	if f := p.failure.Load(); f != nil { // only now: a worker may fail last
 		panic(f.value)
 	}
 }
 
-// loop is finish but for the workers' panic.
-func (p *Pool) loop() {
+// share is finish but for the workers' panic.
+func (p *Pool) share() {
 	defer func() {
 		p.next.Store(int64(p.n)) // after a panic here: no new ranges
 		p.state.And(^uint64(openBit))
