@@ -39,7 +39,10 @@ PYTHON ?= /usr/bin/python3
 bench-vs-torch: build ## our speed beside PyTorch's, in turns: make bench-vs-torch BENCH="--parts paint --rounds 3"
 	@if command -v $(PYTHON) >/dev/null; then $(PYTHON) tools/bench/versus.py --smalti ./smalti $(BENCH); else echo "skipped: $(PYTHON) is not installed"; fi
 
+gallery: build ## make the pictures of docs/play.md again
+	docs/gallery/make.sh ./smalti
+
 clean: ## remove what was built
 	rm -rf smalti dist
 
-.PHONY: help build check test race parity kills fuzz gomlx-tests bench-vs-torch clean
+.PHONY: help build check test race parity kills fuzz gomlx-tests bench-vs-torch gallery clean
