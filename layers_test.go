@@ -31,6 +31,7 @@ var laws = []law{
 	{pkg: "pixel", forbid: []string{"gomlx", "clip", "vqgan", "engine"}, why: "pixels are plain arrays"},
 	{pkg: "pixel/vp8", only: []string{"-"}, why: "a codec is arithmetic on bytes"},
 	{pkg: "store", forbid: []string{"gomlx", "clip", "vqgan", "engine", "store/builtin"}, why: "models on disk are files; what is inside belongs to the models"},
+	{pkg: "store/hub", forbid: []string{"gomlx", "clip", "vqgan", "engine", "run", "ui", "weights", "spec", "store/builtin"}, why: "fetching knows files, hashes and licences; it asks nobody and shows nothing"},
 	{pkg: "paint", forbid: []string{"clip", "vqgan", "run", "store", "weights", "os"}, why: "the loop works over its own interfaces and knows no model and no file"},
 	{pkg: "clip", forbid: []string{"vqgan", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "vqgan", forbid: []string{"clip", "run", "train", "paint"}, why: "model families do not know each other"},
@@ -65,7 +66,7 @@ var onlyFrom = map[string][]string{
 }
 
 // light packages reach no GoMLX at all, however indirectly.
-var light = []string{"ui", "track", "spec", "event", "store", "weights", "pixel", "latent", "dataset"}
+var light = []string{"ui", "track", "spec", "event", "store", "store/hub", "weights", "pixel", "latent", "dataset"}
 
 func TestLayers(t *testing.T) {
 	imports := readImports(t)

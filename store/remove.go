@@ -18,6 +18,19 @@ import (
 // ErrBusy says that another import or removal is under way.
 var ErrBusy = errors.New("another process is changing the model folder; try again when it is done")
 
+// LockFolder makes a folder if there is none and takes its lock for exclusive use; who comes second gets ErrBusy.
+func LockFolder(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("lock folder: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock folder: %w", err)
+	}
+	defer root.Close()
+	return lock(root, true)
+}
+
 // Remove takes a model out of the store, and its blobs unless other models share them. Builtins cannot be removed.
 // While anybody imports it fails with ErrBusy.
 func (s *Store) Remove(name string) error {

@@ -5,6 +5,7 @@
 //	ROOT/blobs/sha256-HEX       contents, shared by models
 //	ROOT/manifests/NAME.json    a Manifest; slashes in NAME make folders
 //	ROOT/tmp/                   half-written files; never trusted, swept when nobody imports
+//	ROOT/downloads/             what package store/hub fetches; not looked at here
 //	ROOT/lock                   shared by imports, exclusive for removal
 //
 // Start with New, Store.Import and Store.Get; hf.go finds files in a Hugging Face cache.

@@ -15,8 +15,8 @@ import (
 )
 
 func (a *app) newModels() *cobra.Command {
-	return group("models", "List, import, check and remove models",
-		a.newModelsList(), a.newModelsImport(), a.newModelsInfo(), a.newModelsVerify(), a.newModelsRm())
+	return group("models", "List, pull, import, check and remove models",
+		a.newModelsList(), a.newModelsGallery(), a.newModelsPull(), a.newModelsImport(), a.newModelsInfo(), a.newModelsVerify(), a.newModelsRm())
 }
 
 func (a *app) newModelsList() *cobra.Command {

@@ -15,6 +15,7 @@ import (
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gx"
 	"github.com/smalti/smalti/pixel"
+	"github.com/smalti/smalti/store/hub/hubtest"
 	"github.com/smalti/smalti/vqgan"
 	"github.com/smalti/smalti/weights"
 	"github.com/smalti/smalti/weights/weightstest"
@@ -41,6 +42,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("GOMAXPROCS", "2")
+			h := hubtest.New(e.WorkDir + "/hub") // the hub's repositories are folders of the script
+			e.Setenv("HF_ENDPOINT", h.URL)
+			e.Defer(h.Close)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
