@@ -86,6 +86,16 @@ func (r *Runner) at(precision string) (*Runner, error) {
 // Engine returns the engine that graphs run on.
 func (r *Runner) Engine() *engine.Engine { return r.engine }
 
+// Close ends the engines. Nothing of the Runner may be used afterwards.
+func (r *Runner) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.engine.Close()
+	if r.mixed != nil {
+		r.mixed.Close()
+	}
+}
+
 // Build says what this program is, as recipes record it.
 func (r *Runner) Build() spec.Build {
 	return spec.Build{Smalti: r.version, Backend: r.engine.Name(), CPU: r.engine.Class()}

@@ -20,6 +20,7 @@ import (
 // paintOptions are the flags of paint. Their defaults are those of spec.Default.
 type paintOptions struct {
 	out, dir, size, preset string
+	fit                    string
 	images, noises         []string
 	init, initNoise        string
 	clips                  []string
@@ -138,6 +139,8 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.Float64Var(&j.Losses.MSEDecay, "mse-decay", 0, "pull to zero that fades, as VQGAN-CLIP has it")
 	f.Float64Var(&j.EMA, "ema", j.EMA, "show the running mean of the latent with this decay; 0 shows the latent")
 	f.StringVar(&j.Precision, "precision", j.Precision, "number format of the work: "+strings.Join(spec.Precisions, ", "))
+	f.StringVar(&o.fit, "fit", "", "find out memory and time before painting, choose a way that fits into the free memory, or into `SIZE` (--fit=4GB), or refuse")
+	f.Lookup("fit").NoOptDefVal = fitFree
 	f.StringVar(&o.dir, "run", "", "run folder; default: beside the picture")
 	o.sitting.addFlags(f)
 }
@@ -156,12 +159,17 @@ func (a *app) runPaint(ctx context.Context, o *paintOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	r, err := a.openRunner()
+	sink, done := a.openSink(o.sitting.preview)
+	defer done()
+	var r *run.Runner
+	if o.fit != "" {
+		r, err = a.fit(ctx, req, o.fit, sink)
+	} else {
+		r, err = a.openRunner()
+	}
 	if err != nil {
 		return err
 	}
-	sink, done := a.openSink(o.sitting.preview)
-	defer done()
 	_, err = r.Paint(ctx, *req, sink)
 	return err
 }
