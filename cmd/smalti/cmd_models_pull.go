@@ -157,6 +157,8 @@ func explainPull(err error) error {
 		return spec.Refuse(choice.Error(), choice.Hint())
 	case errors.As(err, &wrong) && wrong.Got == "":
 		return spec.Refuse(wrong.Error(), wrong.Hint())
+	case errors.Is(err, context.Canceled):
+		return hinted(fmt.Errorf("stopped: %w", err), "run the same command again: it goes on where it stopped")
 	case errors.Is(err, store.ErrBusy):
 		return hinted(errors.New("another fetch is under way"), "try again when it is done")
 	}

@@ -105,9 +105,12 @@ func looksLikeWeights(p string) bool {
 
 var shardName = regexp.MustCompile(`^-\d{5}-of-\d{5}\.(safetensors|bin)$`)
 
+// indexSuffix ends the name of a file that says which tensors are in which shard.
+const indexSuffix = ".index.json"
+
 // shardsOf lists the files that an index is of.
 func shardsOf(index string, all []string) []string {
-	base, ok := strings.CutSuffix(index, ".index.json")
+	base, ok := strings.CutSuffix(index, indexSuffix)
 	if !ok {
 		return nil
 	}

@@ -78,13 +78,16 @@ func (c *Client) fetch(ctx context.Context, p Plan, sink event.Sink, out *Fetche
 		if filepath.Dir(at) == filepath.Clean(c.Dir) {
 			out.blobs = append(out.blobs, at)
 		}
-		if err := show(at, filepath.Join(set, path.Base(f.Name))); err != nil {
+		name := path.Base(f.Name)
+		if strings.HasSuffix(name, indexSuffix) {
+			name, out.Path = "model.safetensors"+indexSuffix, set // the name by which a folder's index is found
+		}
+		if err := show(at, filepath.Join(set, name)); err != nil {
 			return fmt.Errorf("fetch %s: %w", f.Name, err)
 		}
 	}
-	out.Path = filepath.Join(set, path.Base(p.Files[0].Name))
-	if strings.HasSuffix(out.Path, ".index.json") {
-		out.Path = set
+	if out.Path == "" {
+		out.Path = filepath.Join(set, path.Base(p.Files[0].Name))
 	}
 	return nil
 }

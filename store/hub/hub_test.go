@@ -142,6 +142,27 @@ func TestFolderOfARepository(t *testing.T) {
 	}
 }
 
+// Shards come as a folder with an index of the name that package weights looks for.
+func TestShards(t *testing.T) {
+	h, c, _ := testHub(t, 9)
+	for name, text := range map[string]string{"big.safetensors.index.json": "{}", "big-00001-of-00002.safetensors": "one", "big-00002-of-00002.safetensors": "two", "config.json": "{}"} {
+		write(t, filepath.Join(h.Root, "o", "shards", name), []byte(text))
+	}
+	got, _, err := pull(t, c, "hf:o/shards:big.safetensors.index.json", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Discard()
+	var names []string
+	entries, _ := os.ReadDir(got.Path)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{"big-00001-of-00002.safetensors", "big-00002-of-00002.safetensors", "config.json", "model.safetensors.index.json"}; !reflect.DeepEqual(names, want) {
+		t.Errorf("%v, want %v", names, want)
+	}
+}
+
 // A transfer that breaks is continued at once, byte by byte where it stopped.
 func TestBrokenTransfersGoOn(t *testing.T) {
 	h, c, data := testHub(t, 100_000)
