@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -44,10 +43,12 @@ const (
 	cReduce // dst = for each row of a the sum (op Add), the largest or the smallest
 
 	// Made of several by fuse, with the same bits.
-	cSumProduct // dst = for each row the sum of a*b
-	cExpSum     // dst = e^(a-b), b a number for each row; c = for each row the sum of dst
-	cScaleShift // dst = a*b*c + d, b a number for each row
-	cNone       // became part of another
+	cSumProduct   // dst = for each row the sum of a*b
+	cSquaresAbout // dst = for each row the sum of (a-b)^2, b a number for each row
+	cExpSum       // dst = e^(a-b), b a number for each row; c = for each row the sum of dst
+	cScaleShift   // dst = a*b*c + d, b a number for each row
+	cNormalise    // dst = (a-e)*b*c + d, b and e a number for each row
+	cNone         // became part of another
 )
 
 // instr is an instruction. Operands are indices into the float32 values, the bool values or the scalars of the program, as
@@ -57,7 +58,11 @@ type instr struct {
 	op         kernel.Op
 	dst        int
 	a, b, c, d int
+	e          int
 	reversed   bool
+
+	ahead        int // elements from a tile of a to the next; 0 where that is not in memory
+	cStep, dStep int // from a row of c or d to the next; 0 where all rows are alike
 }
 
 // program is a compiled cluster.
@@ -350,10 +355,13 @@ func (in *instr) reads(float, boolean func(v int)) {
 	switch in.code {
 	case cUnary, cBinaryScalar, cCompareScalar, cSpread, cReduce:
 		float(in.a)
-	case cBinary, cBinaryRows, cCompare, cSumProduct, cExpSum:
+	case cBinary, cBinaryRows, cCompare, cSumProduct, cSquaresAbout, cExpSum:
 		float(in.a)
 		float(in.b)
-	case cScaleShift:
+	case cScaleShift, cNormalise:
+		if in.code == cNormalise {
+			float(in.e)
+		}
 		float(in.a)
 		float(in.b)
 		float(in.c)
@@ -377,118 +385,6 @@ func (in *instr) writesBool() bool {
 		return true
 	}
 	return false
-}
-
-// findAliases finds the operands whose memory a result may take over: read in full and in order, once only, and not
-// after the result is written.
-func (a *assembler) findAliases() {
-	lastRead := make([]int, len(a.floats))
-	for i := range a.instrs {
-		a.instrs[i].reads(func(v int) { lastRead[v] = i }, func(int) {})
-	}
-	readers := map[int]int{}
-	for _, l := range a.leaves {
-		readers[l.slot]++
-	}
-	for _, o := range a.outs {
-		if o.isBool {
-			continue
-		}
-		written := slices.IndexFunc(a.instrs, func(in instr) bool { return !in.writesBool() && in.dst == o.value })
-		for _, l := range a.leaves {
-			if l.mode == modeDirect && !l.isBool && l.full(a.size/l.each) && readers[l.slot] == 1 && lastRead[l.value] <= written {
-				a.aliases[o.node] = append(a.aliases[o.node], l.slot)
-			}
-		}
-	}
-}
-
-// inPlace returns the slots whose memory the result n may take over.
-func (p *program) inPlace(n *ir.Node) []int { return p.aliases[n] }
-
-// allocate gives registers to the values that live only inside a tile: linear scan over the instructions.
-func (a *assembler) allocate() {
-	p := a.program
-	fixed := func(n int) []int {
-		r := make([]int, n)
-		for i := range r {
-			r[i] = -2 // not decided
-		}
-		return r
-	}
-	p.regs, p.boolRegs = fixed(len(p.floats)), fixed(len(p.bools))
-	lastF, lastB := make([]int, len(p.floats)), make([]int, len(p.bools))
-	for i := range p.instrs {
-		p.instrs[i].reads(func(v int) { lastF[v] = i }, func(v int) { lastB[v] = i })
-	}
-	for _, l := range p.leaves {
-		switch {
-		case l.mode == modeScalar:
-		case l.mode == modeDirect && l.isBool:
-			p.boolRegs[l.value] = -1
-		case l.mode == modeDirect || l.mode == modeRows:
-			p.regs[l.value] = -1
-		case l.isBool:
-			p.boolRegs[l.value] = p.numBoolRegs
-			p.numBoolRegs++
-			lastB[l.value] = len(p.instrs)
-		default: // patterns and gathered tiles keep their registers: patterns survive from tile to tile
-			p.regs[l.value] = p.numRegs
-			p.numRegs++
-			lastF[l.value] = len(p.instrs)
-		}
-	}
-	for _, s := range p.splats {
-		p.regs[s.value] = p.numRegs
-		p.numRegs++
-		lastF[s.value] = len(p.instrs)
-	}
-	for _, o := range p.outs {
-		if o.isBool {
-			p.boolRegs[o.value] = -1
-		} else {
-			p.regs[o.value] = -1
-		}
-	}
-	var freeF, freeB []int
-	for i := range p.instrs {
-		in := &p.instrs[i]
-		switch in.code {
-		case cSpread, cBinaryRows, cScaleShift: // the numbers of rows are read while the result is written
-			freeF = assign(freeF, &p.regs[in.dst], &p.numRegs)
-		case cExpSum:
-			freeF = assign(freeF, &p.regs[in.dst], &p.numRegs)
-			freeF = assign(freeF, &p.regs[in.c], &p.numRegs)
-		}
-		in.reads(func(v int) { freeF = retire(freeF, p.regs[v], lastF[v], i) }, func(v int) { freeB = retire(freeB, p.boolRegs[v], lastB[v], i) })
-		if in.writesBool() {
-			freeB = assign(freeB, &p.boolRegs[in.dst], &p.numBoolRegs)
-		} else {
-			freeF = assign(freeF, &p.regs[in.dst], &p.numRegs)
-		}
-	}
-}
-
-// retire frees a register after its last use.
-func retire(free []int, reg, last, at int) []int {
-	if reg >= 0 && last == at && !slices.Contains(free, reg) {
-		return append(free, reg)
-	}
-	return free
-}
-
-// assign gives a value without a place a register.
-func assign(free []int, reg *int, num *int) []int {
-	if *reg != -2 {
-		return free
-	}
-	if k := len(free); k > 0 {
-		*reg = free[k-1]
-		return free[:k-1]
-	}
-	*reg = *num
-	*num++
-	return free
 }
 
 // String lists the operations, for profiles.

@@ -87,7 +87,8 @@ type fuser struct {
 	uses []int
 }
 
-// fuse merges products with sums over them, exponentials with their sums, and the factors and shift that end a norm.
+// fuse merges products with sums over them, exponentials with their sums, the factors and shift that end a norm, and the
+// differences from the mean with what reads them.
 func (a *assembler) fuse() {
 	f := &fuser{a, make([]int, len(a.floats)), make([]int, len(a.floats))}
 	for v := range f.def {
@@ -111,6 +112,14 @@ func (a *assembler) fuse() {
 			f.sum(in)
 		case in.code == cBinary && in.op == kernel.Add:
 			f.shift(in)
+		}
+	}
+	for i := range a.instrs {
+		switch in := &a.instrs[i]; {
+		case in.code == cBinaryRows && in.op == kernel.Sub && !in.reversed:
+			f.centre(in)
+		case in.code == cExpSum:
+			f.inPlace(in)
 		}
 	}
 	a.instrs = slices.DeleteFunc(a.instrs, func(in instr) bool { return in.code == cNone })
@@ -145,7 +154,7 @@ func (f *fuser) sum(in *instr) {
 		return
 	}
 	if d := f.only(e.a, cBinaryRows, kernel.Sub); d != nil {
-		*e = instr{code: cExpSum, dst: e.dst, a: d.a, b: d.b, c: in.dst}
+		*e = instr{code: cExpSum, dst: e.dst, a: d.a, b: d.b, c: in.dst, ahead: f.ahead(d.a)}
 		f.def[in.dst] = f.def[e.dst]
 		d.code, in.code = cNone, cNone
 	}
@@ -159,12 +168,85 @@ func (f *fuser) shift(in *instr) {
 		}
 		for _, cd := range [][2]int{{m.a, m.b}, {m.b, m.a}} {
 			if r := f.only(cd[0], cBinaryRows, kernel.Mul); r != nil {
-				*in = instr{code: cScaleShift, dst: in.dst, a: r.a, b: r.b, c: cd[1], d: ab[1]}
+				*in = instr{code: cScaleShift, dst: in.dst, a: r.a, b: r.b, c: cd[1], d: ab[1], cStep: f.rowStep(cd[1]), dStep: f.rowStep(ab[1])}
 				m.code, r.code = cNone, cNone
 				return
 			}
 		}
 	}
+}
+
+// centre lets the readers of the differences d = a-b take them themselves, if all can: then d is not kept.
+func (f *fuser) centre(d *instr) {
+	if slices.ContainsFunc(f.outs, func(o outValue) bool { return !o.isBool && o.value == d.dst }) {
+		return
+	}
+	var readers []*instr
+	for i := range f.instrs {
+		in := &f.instrs[i]
+		times := 0
+		in.reads(func(v int) {
+			if v == d.dst {
+				times++
+			}
+		}, func(int) {})
+		switch {
+		case times == 0:
+		case in.code == cSumProduct && times == 2, in.code == cScaleShift && in.a == d.dst && times == 1:
+			readers = append(readers, in)
+		default:
+			return
+		}
+	}
+	for _, in := range readers {
+		if in.code == cSumProduct {
+			*in = instr{code: cSquaresAbout, dst: in.dst, a: d.a, b: d.b, ahead: f.ahead(d.a)}
+		} else {
+			in.code, in.a, in.e = cNormalise, d.a, d.b
+		}
+	}
+	d.code = cNone
+}
+
+// inPlace lets the exponentials have the place of the softmax they become: memory is fetched while they are computed.
+func (f *fuser) inPlace(e *instr) {
+	if f.uses[e.dst] != 2 { // the sum, which is part of e, and one more
+		return
+	}
+	for i := range f.instrs {
+		if in := &f.instrs[i]; in.code == cBinaryRows && in.a == e.dst {
+			e.dst, in.a = in.dst, in.dst
+			f.def[in.dst] = f.def[e.c]
+			return
+		}
+	}
+}
+
+// leaf returns the operand whose tiles are the float value v, or nil.
+func (f *fuser) leaf(v int) *leaf {
+	for _, l := range f.leaves {
+		if l.mode != modeScalar && !l.isBool && l.value == v && l.each == 1 {
+			return l
+		}
+	}
+	return nil
+}
+
+// ahead is by how many elements a tile of the value lies before the next tile's: 0 where that is not in memory.
+func (f *fuser) ahead(v int) int {
+	if l := f.leaf(v); l != nil && l.mode == modeDirect && l.full(f.size) {
+		return f.tiles.length
+	}
+	return 0
+}
+
+// rowStep is the way from a row of a tile of the value to the next: none where all are alike, so that one stays in the
+// first-level cache.
+func (f *fuser) rowStep(v int) int {
+	if l := f.leaf(v); l != nil && l.mode == modePattern && f.row%l.period == 0 {
+		return 0
+	}
+	return f.row
 }
 
 // runFused runs an instruction that fuse made.
@@ -175,15 +257,25 @@ func (p *program) runFused(k *kernel.Set, s *tileState, in *instr) {
 		for r := range s.floats[in.dst] {
 			s.floats[in.dst][r] = k.SumProduct(x[r*p.row:][:p.row], y[r*p.row:][:p.row])
 		}
+	case cSquaresAbout:
+		for r, m := range y {
+			s.floats[in.dst][r] = k.SquaresAbout(x[r*p.row:][:p.row], m, in.ahead)
+		}
 	case cExpSum:
 		for r, m := range y {
-			s.floats[in.c][r] = k.ExpSum(s.floats[in.dst][r*p.row:][:p.row], x[r*p.row:][:p.row], m)
+			s.floats[in.c][r] = k.ExpSum(s.floats[in.dst][r*p.row:][:p.row], x[r*p.row:][:p.row], m, in.ahead)
 		}
 	case cScaleShift:
 		dst, c, d, n := s.floats[in.dst], s.floats[in.c], s.floats[in.d], p.floats[in.b]
 		for r, v := range y {
 			at := r * n
-			k.ScaleShift(dst[at:at+n], x[at:at+n], c[at:at+n], d[at:at+n], v)
+			k.ScaleShift(dst[at:at+n], x[at:at+n], c[r*in.cStep:][:n], d[r*in.dStep:][:n], v)
+		}
+	case cNormalise:
+		dst, c, d, n := s.floats[in.dst], s.floats[in.c], s.floats[in.d], p.floats[in.b]
+		for r, v := range y {
+			at := r * n
+			k.Normalise(dst[at:at+n], x[at:at+n], c[r*in.cStep:][:n], d[r*in.dStep:][:n], s.floats[in.e][r], v)
 		}
 	}
 }

@@ -209,7 +209,7 @@ func (p *program) run(k *kernel.Set, s *tileState) {
 			}
 		case cSpread:
 			spread(s.floats[in.dst], s.floats[in.a], p.floats[in.a], 0)
-		case cSumProduct, cExpSum, cScaleShift:
+		case cSumProduct, cSquaresAbout, cExpSum, cScaleShift, cNormalise:
 			p.runFused(k, s, in)
 		case cReduce:
 			foldEach(k, in.op, s.floats[in.dst], s.floats[in.a], p.row)

@@ -307,6 +307,9 @@ func vAffineAVX2(dst, x []float32, a, b float32)
 func vScaleShiftAVX2(dst, x, a, b []float32, s float32)
 
 //go:noescape
+func vNormaliseAVX2(dst, x, a, b []float32, m, s float32)
+
+//go:noescape
 func vSumAVX2(x []float32) float32
 
 //go:noescape
@@ -325,7 +328,10 @@ func vMaxAllAVX2(x []float32) float32
 func vMinAllAVX2(x []float32) float32
 
 //go:noescape
-func vExpSumAVX2(dst, x []float32, shift float32) float32
+func vExpSumAVX2(dst, x []float32, shift float32, ahead int) float32
+
+//go:noescape
+func vSquaresAboutAVX2(x []float32, m float32, ahead int) float32
 
 //go:noescape
 func vF16ToF32AVX2(dst []float32, x []uint16)
@@ -443,6 +449,7 @@ func (s *Set) vecAVX2() {
 	s.fmaScalar = vFMAScalarAVX2
 	s.affine = vAffineAVX2
 	s.scaleShift = vScaleShiftAVX2
+	s.normalise = vNormaliseAVX2
 	s.sum = vSumAVX2
 	s.sumSq = vSumSqAVX2
 	s.sumProduct = vSumProductAVX2
@@ -450,6 +457,7 @@ func (s *Set) vecAVX2() {
 	s.max = vMaxAllAVX2
 	s.min = vMinAllAVX2
 	s.expSum = vExpSumAVX2
+	s.squaresAbout = vSquaresAboutAVX2
 	s.f16ToF32 = wF16ToF32AVX2
 	s.f32ToF16 = wF32ToF16AVX2
 	s.bf16ToF32 = wBF16ToF32AVX2

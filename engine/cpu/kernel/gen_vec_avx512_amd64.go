@@ -216,6 +216,9 @@ func vAffineAVX512(dst, x []float32, a, b float32)
 func vScaleShiftAVX512(dst, x, a, b []float32, s float32)
 
 //go:noescape
+func vNormaliseAVX512(dst, x, a, b []float32, m, s float32)
+
+//go:noescape
 func vSumAVX512(x []float32) float32
 
 //go:noescape
@@ -234,7 +237,10 @@ func vMaxAllAVX512(x []float32) float32
 func vMinAllAVX512(x []float32) float32
 
 //go:noescape
-func vExpSumAVX512(dst, x []float32, shift float32) float32
+func vExpSumAVX512(dst, x []float32, shift float32, ahead int) float32
+
+//go:noescape
+func vSquaresAboutAVX512(x []float32, m float32, ahead int) float32
 
 //go:noescape
 func vF16ToF32AVX512(dst []float32, x []uint16)
@@ -324,6 +330,7 @@ func (s *Set) vecAVX512() {
 	s.fmaScalar = vFMAScalarAVX512
 	s.affine = vAffineAVX512
 	s.scaleShift = vScaleShiftAVX512
+	s.normalise = vNormaliseAVX512
 	s.sum = vSumAVX512
 	s.sumSq = vSumSqAVX512
 	s.sumProduct = vSumProductAVX512
@@ -331,6 +338,7 @@ func (s *Set) vecAVX512() {
 	s.max = vMaxAllAVX512
 	s.min = vMinAllAVX512
 	s.expSum = vExpSumAVX512
+	s.squaresAbout = vSquaresAboutAVX512
 	s.f16ToF32 = vF16ToF32AVX512
 	s.f32ToF16 = vF32ToF16AVX512
 	s.bf16ToF32 = vBF16ToF32AVX512

@@ -1345,6 +1345,23 @@ func vScaleShiftGo(dst, x, a, b []float32, s float32) {
 	}
 }
 
+// vNormaliseGo: dst[i] = (x[i]-m)*s*a[i] + b[i], four roundings
+func vNormaliseGo(dst, x, a, b []float32, m, s float32) {
+	x = x[:len(dst)]
+	a = a[:len(dst)]
+	b = b[:len(dst)]
+	for i := range dst {
+		v0 := x[i]
+		v1 := a[i]
+		v2 := b[i]
+		v5 := v0 - m
+		v6 := float32(v5 * s)
+		v7 := float32(v6 * v1)
+		v8 := v7 + v2
+		dst[i] = v8
+	}
+}
+
 // vSumGo: the sum of x
 func vSumGo(x []float32) float32 {
 	var p [64]float32
@@ -1447,7 +1464,7 @@ func vMinAllGo(x []float32) float32 {
 }
 
 // vExpSumGo: dst[i] = e^(x[i]-shift) and their sum
-func vExpSumGo(dst, x []float32, shift float32) float32 {
+func vExpSumGo(dst, x []float32, shift float32, ahead int) float32 {
 	var p [64]float32
 	for i := range dst {
 		v1 := x[i]
@@ -1468,6 +1485,22 @@ func vExpSumGo(dst, x []float32, shift float32) float32 {
 		v28 := p[i%64] + v27
 		p[i%64] = v28
 		dst[i] = v27
+	}
+	return foldTree(&p, func(x, y float32) float32 {
+		v2 := x + y
+		return v2
+	})
+}
+
+// vSquaresAboutGo: the sum of (x-m)^2, each square rounded
+func vSquaresAboutGo(x []float32, m float32, ahead int) float32 {
+	var p [64]float32
+	for i := range x {
+		v1 := x[i]
+		v3 := v1 - m
+		v4 := float32(v3 * v3)
+		v5 := p[i%64] + v4
+		p[i%64] = v5
 	}
 	return foldTree(&p, func(x, y float32) float32 {
 		v2 := x + y
@@ -1627,6 +1660,7 @@ func (s *Set) vecGo() {
 	s.fmaScalar = vFMAScalarGo
 	s.affine = vAffineGo
 	s.scaleShift = vScaleShiftGo
+	s.normalise = vNormaliseGo
 	s.sum = vSumGo
 	s.sumSq = vSumSqGo
 	s.sumProduct = vSumProductGo
@@ -1634,6 +1668,7 @@ func (s *Set) vecGo() {
 	s.max = vMaxAllGo
 	s.min = vMinAllGo
 	s.expSum = vExpSumGo
+	s.squaresAbout = vSquaresAboutGo
 	s.f16ToF32 = vF16ToF32Go
 	s.f32ToF16 = vF32ToF16Go
 	s.bf16ToF32 = vBF16ToF32Go

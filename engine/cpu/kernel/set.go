@@ -30,8 +30,10 @@ type Set struct {
 	sum, max, min, sumSq func(x []float32) float32
 	dot                  func(x, y []float32) float32
 	sumProduct           func(x, y []float32) float32
-	expSum               func(dst, x []float32, shift float32) float32
+	expSum               func(dst, x []float32, shift float32, ahead int) float32
+	squaresAbout         func(x []float32, m float32, ahead int) float32
 	scaleShift           func(dst, x, a, b []float32, s float32)
+	normalise            func(dst, x, a, b []float32, m, s float32)
 
 	f16ToF32  func(dst []float32, x []uint16)
 	f32ToF16  func(dst []uint16, x []float32)

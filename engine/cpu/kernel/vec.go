@@ -68,14 +68,26 @@ func (s *Set) Max(x []float32) float32 { return s.max(x) }
 // Min is the smallest element, NaN if any is NaN, +Inf of nothing.
 func (s *Set) Min(x []float32) float32 { return s.min(x) }
 
-// ExpSum writes dst[i] = exp(x[i]-shift) and returns their sum, folded as Sum does: the middle of a softmax.
-func (s *Set) ExpSum(dst, x []float32, shift float32) float32 {
-	return s.expSum(dst, x[:len(dst)], shift)
+// ExpSum writes dst[i] = exp(x[i]-shift) and returns their sum, folded as Sum does: the middle of a softmax. It asks the
+// caches for what lies ahead elements after x[i], which need not exist: what comes next arrives while it computes.
+func (s *Set) ExpSum(dst, x []float32, shift float32, ahead int) float32 {
+	return s.expSum(dst, x[:len(dst)], shift, ahead)
+}
+
+// SquaresAbout folds (x[i]-m)^2, each square rounded before it is added, as Sum does: SumProduct of what BinaryScalar(Sub)
+// gives with itself. ahead is that of ExpSum.
+func (s *Set) SquaresAbout(x []float32, m float32, ahead int) float32 {
+	return s.squaresAbout(x, m, ahead)
 }
 
 // ScaleShift computes dst[i] = x[i]*f*a[i] + b[i] with three roundings: the end of a layer norm.
 func (s *Set) ScaleShift(dst, x, a, b []float32, f float32) {
 	s.scaleShift(dst, x[:len(dst)], a[:len(dst)], b[:len(dst)], f)
+}
+
+// Normalise computes dst[i] = (x[i]-m)*f*a[i] + b[i] with four roundings: ScaleShift of what BinaryScalar(Sub) gives.
+func (s *Set) Normalise(dst, x, a, b []float32, m, f float32) {
+	s.normalise(dst, x[:len(dst)], a[:len(dst)], b[:len(dst)], m, f)
 }
 
 // F16ToF32 widens IEEE half precision numbers; exact.

@@ -58,8 +58,9 @@ func loopCases() (cs []loopCase) {
 		loopCase{"FMAScalar", func(s *Set, dst, x, y, _ []float32, c float32) { s.FMAScalar(dst, x, c, y) }},
 		loopCase{"Affine", func(s *Set, dst, x, _, _ []float32, c float32) { s.Affine(dst, x, c, 0.25) }},
 		loopCase{"ScaleShift", func(s *Set, dst, x, y, z []float32, c float32) { s.ScaleShift(dst, x, y, z, c) }},
+		loopCase{"Normalise", func(s *Set, dst, x, y, z []float32, c float32) { s.Normalise(dst, x, y, z, 0.75, c) }},
 		loopCase{"ExpSum", func(s *Set, dst, x, _, _ []float32, c float32) {
-			sum := s.ExpSum(dst, x, c)
+			sum := s.ExpSum(dst, x, c, 64)
 			if len(dst) > 0 {
 				dst[0] = sum
 			}
@@ -103,7 +104,8 @@ func TestFoldsAgreeWithPortable(t *testing.T) {
 	folds := map[string]func(s *Set, x, y []float32) float32{
 		"Sum": func(s *Set, x, _ []float32) float32 { return s.Sum(x) }, "SumSquares": func(s *Set, x, _ []float32) float32 { return s.SumSquares(x) },
 		"SumProduct": func(s *Set, x, y []float32) float32 { return s.SumProduct(x, y) }, "Dot": func(s *Set, x, y []float32) float32 { return s.Dot(x, y) },
-		"Max": func(s *Set, x, _ []float32) float32 { return s.Max(x) }, "Min": func(s *Set, x, _ []float32) float32 { return s.Min(x) },
+		"SquaresAbout": func(s *Set, x, _ []float32) float32 { return s.SquaresAbout(x, 0.5, 128) },
+		"Max":          func(s *Set, x, _ []float32) float32 { return s.Max(x) }, "Min": func(s *Set, x, _ []float32) float32 { return s.Min(x) },
 	}
 	eachClass(t, func(t *testing.T, s *Set) {
 		r := rng.New(8, "folds")
@@ -145,6 +147,15 @@ func TestFoldsAreRight(t *testing.T) {
 	s.Binary(Mul, product, x, y)
 	if got, want := s.SumProduct(x, y), s.Sum(product); got != want {
 		t.Fatalf("SumProduct %g, the sum of the products is %g", got, want)
+	}
+	d, one := make([]float32, len(x)), make([]float32, len(x))
+	s.BinaryScalar(Sub, d, x, 0.3, false)
+	if got, want := s.SquaresAbout(x, 0.3, 0), s.SumProduct(d, d); got != want {
+		t.Fatalf("SquaresAbout %g, the sum of the squares is %g", got, want)
+	}
+	s.Normalise(one, x, y, product, 0.3, 1.7)
+	if s.ScaleShift(d, d, y, product, 1.7); !slices.Equal(one, d) {
+		t.Fatal("Normalise is not ScaleShift of the differences")
 	}
 	if s.Max(x) != hi || s.Min(x) != lo {
 		t.Fatalf("Max %g Min %g, want %g %g", s.Max(x), s.Min(x), hi, lo)

@@ -52,6 +52,10 @@ func (t *vecText) fold(k *kernel) {
 	_, size := k.scalarSlots()
 	ret := (size + 7) &^ 7
 	io := t.open(k, ret+4)
+	if k.ahead {
+		t.i("MOVQ ahead+%d(FP), R12", size-8)
+		t.i("LEAQ (%s)(R12*4), R12", io.ptr[k.ins[0].name])
+	}
 	ident := math.Float32bits(k.ident)
 	for j := range n {
 		if ident == 0 {
@@ -68,6 +72,11 @@ func (t *vecText) fold(k *kernel) {
 	for j := range n {
 		io.offset = j * t.lanes
 		t.step(k, j, n, false).body(foldIO{io})
+	}
+	if k.ahead {
+		for line := 0; line < foldLanes/16; line++ {
+			t.i("PREFETCHT0 %d(R12)(AX*4)", 64*line)
+		}
 	}
 	t.i("ADDQ $%d, AX", foldLanes)
 	t.i("SUBQ $%d, CX", foldLanes)

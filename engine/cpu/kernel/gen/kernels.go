@@ -100,6 +100,10 @@ func fusedKernels() []*kernel {
 			body: func(b *builder, in, sc []value) []value {
 				return []value{b.add(b.mul(b.mul(in[0], sc[0]), in[1]), in[2])}
 			}},
+		{name: "Normalise", doc: "dst[i] = (x[i]-m)*s*a[i] + b[i], four roundings", slot: "normalise", outs: dst, ins: ops(f32, "x", "a", "b"), scalars: []string{"m", "s"},
+			body: func(b *builder, in, sc []value) []value {
+				return []value{b.add(b.mul(b.mul(b.sub(in[0], sc[0]), sc[1]), in[1]), in[2])}
+			}},
 	}
 }
 
@@ -119,10 +123,15 @@ func foldKernels() []*kernel {
 			step: func(b *builder, acc value, in, _ []value) []value { return []value{b.maxNaN(acc, in[0])} }},
 		{name: "MinAll", doc: "the smallest of x", slot: "min", ins: x, ident: float32(math.Inf(1)), combine: (*builder).minNaN,
 			step: func(b *builder, acc value, in, _ []value) []value { return []value{b.minNaN(acc, in[0])} }},
-		{name: "ExpSum", doc: "dst[i] = e^(x[i]-shift) and their sum", slot: "expSum", outs: dst, ins: x, scalars: []string{"shift"}, combine: sum,
+		{name: "ExpSum", doc: "dst[i] = e^(x[i]-shift) and their sum", slot: "expSum", outs: dst, ins: x, scalars: []string{"shift"}, combine: sum, ahead: true,
 			step: func(b *builder, acc value, in, sc []value) []value {
 				e := b.exp(b.sub(in[0], sc[0]))
 				return []value{b.add(acc, e), e}
+			}},
+		{name: "SquaresAbout", doc: "the sum of (x-m)^2, each square rounded", slot: "squaresAbout", ins: x, scalars: []string{"m"}, combine: sum, ahead: true,
+			step: func(b *builder, acc value, in, sc []value) []value {
+				d := b.sub(in[0], sc[0])
+				return []value{b.add(acc, b.mul(d, d))}
 			}},
 	}
 }

@@ -48,6 +48,9 @@ type kernel struct {
 	ident   float32
 	step    func(b *builder, acc value, in, sc []value) []value
 	combine func(b *builder, x, y value) value
+
+	// ahead gives a fold another argument: it asks for the first input that many elements further on, for the caches.
+	ahead bool
 }
 
 // slices lists the slice arguments in order of the signature: outputs, then inputs that are not outputs.
@@ -74,6 +77,9 @@ func (k *kernel) signature() string {
 	}
 	if len(k.scalars) > 0 {
 		parts = append(parts, strings.Join(k.scalars, ", ")+" float32")
+	}
+	if k.ahead {
+		parts = append(parts, "ahead int")
 	}
 	sig := "(" + strings.Join(parts, ", ") + ")"
 	if k.combine != nil {
@@ -107,6 +113,9 @@ func (k *kernel) scalarSlots() (slots []string, size int) {
 	for _, s := range k.scalars {
 		slots = append(slots, fmt.Sprintf("%s+%d(FP)", s, size))
 		size += 4
+	}
+	if k.ahead {
+		size = (size+7)&^7 + 8
 	}
 	return slots, size
 }
@@ -279,7 +288,7 @@ func (t *vecText) mapLoop(k *kernel) {
 	io := t.open(k, size)
 	p.setup()
 	u := 1
-	if len(b.insts) <= 8 {
+	if len(b.insts) <= 9 {
 		u = 4
 	}
 	l := t.lanes
