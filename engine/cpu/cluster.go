@@ -21,8 +21,9 @@ import (
 // tileLength is the usual number of elements of a tile: 4 KiB of float32.
 const tileLength = 1024
 
-// rowsLength is that of row clusters, which have more to do for each tile: a call for each number of a row.
-const rowsLength = 3072
+// rowsLength is that of row clusters, which have more to do for each tile: a call for each number of a row. A tile, its
+// result and the next tile, which arrives meanwhile, fit into 32 KiB.
+const rowsLength = 2304
 
 // code is the kind of an instruction.
 type code uint8
@@ -50,6 +51,9 @@ const (
 	cNormalise    // dst = (a-e)*b*c + d, b and e a number for each row
 	cNone         // became part of another
 )
+
+// fusedNames are the names of the kernels that fuse chose, for profiles.
+var fusedNames = map[code]string{cSumProduct: "SumProduct", cSquaresAbout: "SquaresAbout", cExpSum: "ExpSum", cScaleShift: "ScaleShift", cNormalise: "Normalise"}
 
 // instr is an instruction. Operands are indices into the float32 values, the bool values or the scalars of the program, as
 // its code says.
@@ -393,5 +397,11 @@ func (p *program) String() string {
 	for i, n := range p.unit.Nodes {
 		names[i] = n.Name()
 	}
-	return fmt.Sprintf("%v %s (%d leaves, %d outs)", p.unit.Nodes[0].Shape, strings.Join(names, " "), len(p.leaves), len(p.outs))
+	fused := ""
+	for _, in := range p.instrs {
+		if name := fusedNames[in.code]; name != "" {
+			fused += ", " + name
+		}
+	}
+	return fmt.Sprintf("%v %s (%d leaves, %d outs%s)", p.unit.Nodes[0].Shape, strings.Join(names, " "), len(p.leaves), len(p.outs), fused)
 }

@@ -55,7 +55,7 @@ func (a *assembler) allocate() {
 		case l.mode == modeScalar:
 		case l.mode == modeDirect && l.isBool:
 			p.boolRegs[l.value] = -1
-		case l.mode == modeDirect || l.mode == modeRows:
+		case l.mode == modeDirect || l.mode == modeRows || l.mode == modeOneRow:
 			p.regs[l.value] = -1
 		case l.isBool:
 			p.boolRegs[l.value] = p.numBoolRegs

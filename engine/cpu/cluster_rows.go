@@ -122,6 +122,7 @@ func (a *assembler) fuse() {
 			f.inPlace(in)
 		}
 	}
+	f.oneRow()
 	a.instrs = slices.DeleteFunc(a.instrs, func(in instr) bool { return in.code == cNone })
 }
 
@@ -153,11 +154,17 @@ func (f *fuser) sum(in *instr) {
 	if e == nil {
 		return
 	}
-	if d := f.only(e.a, cBinaryRows, kernel.Sub); d != nil {
+	if d := f.only(e.a, cBinaryRows, kernel.Sub); d != nil && f.isMax(d.b, d.a) {
 		*e = instr{code: cExpSum, dst: e.dst, a: d.a, b: d.b, c: in.dst, ahead: f.ahead(d.a)}
 		f.def[in.dst] = f.def[e.dst]
 		d.code, in.code = cNone, cNone
 	}
+}
+
+// isMax reports whether m holds the largest element of each row of x.
+func (f *fuser) isMax(m, x int) bool {
+	in := f.made(m, cReduce, kernel.Max)
+	return in != nil && in.a == x
 }
 
 func (f *fuser) shift(in *instr) {
@@ -168,7 +175,7 @@ func (f *fuser) shift(in *instr) {
 		}
 		for _, cd := range [][2]int{{m.a, m.b}, {m.b, m.a}} {
 			if r := f.only(cd[0], cBinaryRows, kernel.Mul); r != nil {
-				*in = instr{code: cScaleShift, dst: in.dst, a: r.a, b: r.b, c: cd[1], d: ab[1], cStep: f.rowStep(cd[1]), dStep: f.rowStep(ab[1])}
+				*in = instr{code: cScaleShift, dst: in.dst, a: r.a, b: r.b, c: cd[1], d: ab[1], cStep: f.row, dStep: f.row}
 				m.code, r.code = cNone, cNone
 				return
 			}
@@ -240,13 +247,39 @@ func (f *fuser) ahead(v int) int {
 	return 0
 }
 
-// rowStep is the way from a row of a tile of the value to the next: none where all are alike, so that one stays in the
-// first-level cache.
-func (f *fuser) rowStep(v int) int {
-	if l := f.leaf(v); l != nil && l.mode == modePattern && f.row%l.period == 0 {
-		return 0
+// oneRow leaves the factors and shifts of a norm where they are if all rows have the same ones: they are not laid out for a
+// tile, and stay in the first-level cache.
+func (f *fuser) oneRow() {
+	for _, l := range f.leaves {
+		if l.mode != modePattern || l.isBool || l.each != 1 || l.period != f.row || !f.onlyEnds(l.value) {
+			continue
+		}
+		l.mode = modeOneRow
+		for i := range f.instrs {
+			in := &f.instrs[i]
+			if in.ends() && in.c == l.value {
+				in.cStep = 0
+			}
+			if in.ends() && in.d == l.value {
+				in.dStep = 0
+			}
+		}
 	}
-	return f.row
+}
+
+// ends reports whether an instruction is the end of a norm.
+func (in *instr) ends() bool { return in.code == cScaleShift || in.code == cNormalise }
+
+// onlyEnds reports whether ends of norms alone read v, as factors or shifts.
+func (f *fuser) onlyEnds(v int) bool {
+	for i := range f.instrs {
+		in, others := &f.instrs[i], false
+		in.reads(func(w int) { others = others || w == v && (!in.ends() || v == in.a || v == in.b) }, func(int) {})
+		if others {
+			return false
+		}
+	}
+	return true
 }
 
 // runFused runs an instruction that fuse made.

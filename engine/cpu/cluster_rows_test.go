@@ -185,3 +185,20 @@ func TestPatternsAreFound(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsUseTheirKernels checks that softmax and layer norm end up on the kernels made for them, and that no difference from
+// the mean is kept.
+func TestRowsUseTheirKernels(t *testing.T) {
+	b := newBackend(t, 1)
+	for name, want := range map[string]string{"softmax": "(1 leaves, 1 outs, ExpSum)", "layer norm": "SquaresAbout, Normalise)"} {
+		c := rowCases[slices.IndexFunc(rowCases, func(c rowCase) bool { return c.name == name })]
+		_, shape := c.inputs(0, []int{6, 5, 40})
+		all := ""
+		for _, u := range compileGraph(t, b, dtypes.Float32, c.build(false, false), shape...).thunks {
+			all += u.unit + "\n"
+		}
+		if !strings.Contains(all, want) {
+			t.Errorf("%s: %s, want %s", name, all, want)
+		}
+	}
+}

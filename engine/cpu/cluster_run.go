@@ -73,6 +73,7 @@ func (p *program) thunk(c *compiler) thunk {
 	name := "Cluster"
 	if p.row > 0 {
 		name = "Rows"
+		grain *= 2 // many of the instructions are about a number for each row
 	}
 	return thunk{name: name, unit: name + " " + p.String(), work: float64(p.size * len(p.instrs)), run: func(f *frame) {
 		f.b.pool.Run(p.tiles.count, grain, func(lo, hi int) {
@@ -179,6 +180,9 @@ func bindLeaf[T any](l *leaf, reg, mem []T, off, n int, laid *int, buf []T, at, 
 			from = l.start(off) + off%l.period
 		}
 		return mem[from : from+n]
+	case modeOneRow:
+		base := l.start(off)
+		return mem[base : base+l.period]
 	case modePattern:
 		if base := l.start(off); *laid != base {
 			repeat(buf[at:at+length], mem[base:base+l.period])

@@ -14,6 +14,7 @@ const (
 	modeScalar              // one number for the whole tile
 	modePattern             // the tile repeats a short row, which is laid out once
 	modeGather              // the tile is collected element by element or run by run
+	modeOneRow              // a slice of the operand's memory, the same for all rows of the tile
 	modeRows                // one number for each row of the tile, a slice of the operand's memory
 )
 

@@ -1468,23 +1468,22 @@ func vExpSumGo(dst, x []float32, shift float32, ahead int) float32 {
 	var p [64]float32
 	for i := range dst {
 		v1 := x[i]
-		v3 := v1 - shift
-		v6 := maxps(float32(-104), v3)
-		v7 := minps(float32(89), v6)
-		v9 := float32(v7 * float32(1.442695))
-		v10 := rint32(v9)
-		v12 := fnma32(v10, float32(0.69314575), v7)
-		v14 := fnma32(v10, float32(1.4286068e-06), v12)
-		v17 := fma32(float32(0.0013780594), v14, float32(0.0083731245))
-		v19 := fma32(v17, v14, float32(0.041669536))
-		v21 := fma32(v19, v14, float32(0.16666472))
-		v23 := fma32(v21, v14, float32(0.49999985))
-		v25 := fma32(v23, v14, float32(1))
-		v26 := fma32(v25, v14, float32(1))
-		v27 := scalb32(v26, v10)
-		v28 := p[i%64] + v27
-		p[i%64] = v28
-		dst[i] = v27
+		v4 := v1 - shift
+		v5 := maxps(float32(-104), v4)
+		v7 := float32(v5 * float32(1.442695))
+		v8 := rint32(v7)
+		v10 := fnma32(v8, float32(0.69314575), v5)
+		v12 := fnma32(v8, float32(1.4286068e-06), v10)
+		v15 := fma32(float32(0.0013780594), v12, float32(0.0083731245))
+		v17 := fma32(v15, v12, float32(0.041669536))
+		v19 := fma32(v17, v12, float32(0.16666472))
+		v21 := fma32(v19, v12, float32(0.49999985))
+		v23 := fma32(v21, v12, float32(1))
+		v24 := fma32(v23, v12, float32(1))
+		v25 := scalb32(v24, v8)
+		v26 := p[i%64] + v25
+		p[i%64] = v26
+		dst[i] = v25
 	}
 	return foldTree(&p, func(x, y float32) float32 {
 		v2 := x + y

@@ -68,7 +68,8 @@ func (s *Set) Max(x []float32) float32 { return s.max(x) }
 // Min is the smallest element, NaN if any is NaN, +Inf of nothing.
 func (s *Set) Min(x []float32) float32 { return s.min(x) }
 
-// ExpSum writes dst[i] = exp(x[i]-shift) and returns their sum, folded as Sum does: the middle of a softmax. It asks the
+// ExpSum writes dst[i] = exp(x[i]-shift) and returns their sum, folded as Sum does: the middle of a softmax. No x[i] may
+// exceed shift by more than 89 (then nothing overflows, and the bits are those of Unary(Exp)); NaN passes. It asks the
 // caches for what lies ahead elements after x[i], which need not exist: what comes next arrives while it computes.
 func (s *Set) ExpSum(dst, x []float32, shift float32, ahead int) float32 {
 	return s.expSum(dst, x[:len(dst)], shift, ahead)

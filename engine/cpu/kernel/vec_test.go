@@ -59,8 +59,8 @@ func loopCases() (cs []loopCase) {
 		loopCase{"Affine", func(s *Set, dst, x, _, _ []float32, c float32) { s.Affine(dst, x, c, 0.25) }},
 		loopCase{"ScaleShift", func(s *Set, dst, x, y, z []float32, c float32) { s.ScaleShift(dst, x, y, z, c) }},
 		loopCase{"Normalise", func(s *Set, dst, x, y, z []float32, c float32) { s.Normalise(dst, x, y, z, 0.75, c) }},
-		loopCase{"ExpSum", func(s *Set, dst, x, _, _ []float32, c float32) {
-			sum := s.ExpSum(dst, x, c, 64)
+		loopCase{"ExpSum", func(s *Set, dst, x, _, _ []float32, _ float32) {
+			sum := s.ExpSum(dst, x, s.Max(x), 64)
 			if len(dst) > 0 {
 				dst[0] = sum
 			}

@@ -125,7 +125,7 @@ func foldKernels() []*kernel {
 			step: func(b *builder, acc value, in, _ []value) []value { return []value{b.minNaN(acc, in[0])} }},
 		{name: "ExpSum", doc: "dst[i] = e^(x[i]-shift) and their sum", slot: "expSum", outs: dst, ins: x, scalars: []string{"shift"}, combine: sum, ahead: true,
 			step: func(b *builder, acc value, in, sc []value) []value {
-				e := b.exp(b.sub(in[0], sc[0]))
+				e := b.expWithin(b.max(b.c(-104), b.sub(in[0], sc[0])))
 				return []value{b.add(acc, e), e}
 			}},
 		{name: "SquaresAbout", doc: "the sum of (x-m)^2, each square rounded", slot: "squaresAbout", ins: x, scalars: []string{"m"}, combine: sum, ahead: true,
