@@ -10,6 +10,7 @@ const (
 	ViT    = "vit"    // vision transformer
 	ResNet = "resnet" // OpenAI's ModifiedResNet with attention pooling
 	Conv   = "conv"   // smalti's small convolutional tower, to be trained on a CPU
+	VGG    = "vgg"    // plain convolutions and max pooling, what the judge sees with
 )
 
 // The activations of the transformers' MLPs.
@@ -30,18 +31,24 @@ type Config struct {
 
 	// Vocab names the tokens of a trimmed vocabulary (see Vocab.Pack). Empty: the tokens are OpenAI's 49,408.
 	Vocab string `json:"vocab,omitempty"`
+
+	// Role is Judge for a model that measures pictures and must never guide one. Empty: whatever somebody likes.
+	Role string `json:"role,omitempty"`
 }
+
+// Judge is the role of a model that only measures.
+const Judge = "judge"
 
 // Vision says what the image tower is. Fields that its kind does not name are zero.
 type Vision struct {
-	Kind      string `json:"kind"`                 // ViT, ResNet or Conv
+	Kind      string `json:"kind"`                 // ViT, ResNet, Conv or VGG
 	ImageSize int    `json:"image_size"`           // S, the side of the square input in pixels
 	PatchSize int    `json:"patch_size,omitempty"` // ViT: side of a patch; divides S
 	Width     int    `json:"width,omitempty"`      // ViT: width of the transformer. ResNet: channels after the stem
 	Layers    int    `json:"layers,omitempty"`     // ViT: transformer blocks
 	Heads     int    `json:"heads,omitempty"`      // ViT: attention heads. ResNet: heads of the attention pooling
 	Blocks    []int  `json:"blocks,omitempty"`     // ResNet: bottlenecks of each of the four stages
-	Widths    []int  `json:"widths,omitempty"`     // Conv: channels of the stem and of each stage of half the size
+	Widths    []int  `json:"widths,omitempty"`     // Conv: channels of the stem and of each stage of half the size. VGG: of each stage of half the size
 }
 
 // Text says what the text tower, a causal transformer, is.
@@ -90,6 +97,16 @@ func BuiltinV0(v Vocab) Config {
 	}
 }
 
+// JudgeV1 is the shape of the first judge: another image tower than BuiltinV0's, at another size, and another text tower. It
+// has 2.8 million numbers with 4,096 tokens, 5.5 MB in half precision.
+func JudgeV1(v Vocab) Config {
+	c := BuiltinV0(v)
+	c.Vision = Vision{Kind: VGG, ImageSize: 48, Widths: []int{32, 64, 128, 256}}
+	c.Text.Width, c.Text.Heads, c.Text.Layers = 160, 5, 2
+	c.Activation, c.Role = GELU, Judge
+	return c
+}
+
 // Bounds of what a configuration may ask for: beyond any model there is, within what a graph can be traced for while
 // somebody waits. Configurations come from files of strangers.
 const (
@@ -120,6 +137,7 @@ func (c Config) Validate() error {
 	} else if c.Vocab != "" {
 		need(v.Size() == t.VocabSize, "vocab_size is %d, but vocab has %d tokens", t.VocabSize, v.Size())
 	}
+	need(c.Role == "" || c.Role == Judge, "role is %q, want %q or none", c.Role, Judge)
 	for i, s := range c.Std {
 		need(s > 0, "std[%d] is %g, want above 0", i, s)
 	}
@@ -158,7 +176,14 @@ func (v Vision) validate(need func(ok bool, format string, args ...any)) {
 			need(in(w, 1, maxWidth), "width %d is %d, want 1 to %d", i, w, maxWidth)
 		}
 		need(!in(n, 2, 12) || v.ImageSize%(1<<(n-1)) == 0, "image_size %d does not halve %d times", v.ImageSize, n-1)
+	case VGG:
+		n := len(v.Widths)
+		need(in(n, 1, 12), "a vgg tower has 1 to 12 widths, not %d", n)
+		for i, w := range v.Widths {
+			need(in(w, 1, maxWidth), "width %d is %d, want 1 to %d", i, w, maxWidth)
+		}
+		need(!in(n, 1, 12) || v.ImageSize%(1<<n) == 0, "image_size %d does not halve %d times", v.ImageSize, n)
 	default:
-		need(false, "vision kind is %q, want %q, %q or %q", v.Kind, ViT, ResNet, Conv)
+		need(false, "vision kind is %q, want %q, %q, %q or %q", v.Kind, ViT, ResNet, Conv, VGG)
 	}
 }

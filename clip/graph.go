@@ -56,6 +56,8 @@ func (c tower) vision(v *gx.Vars, x *graph.Node) *graph.Node {
 		x = c.resnet(v, x)
 	case Conv:
 		x = c.conv(v, x)
+	case VGG:
+		x = c.vgg(v, x)
 	default:
 		panic(fmt.Errorf("clip: unknown image tower %q", c.Vision.Kind))
 	}

@@ -29,6 +29,7 @@ var tinyTowers = map[string]Config{
 	ViT:    tinyConfig(Vision{Kind: ViT, ImageSize: 8, PatchSize: 4, Width: 16, Layers: 1, Heads: 2}),
 	ResNet: tinyConfig(Vision{Kind: ResNet, ImageSize: 32, Width: 4, Heads: 2, Blocks: []int{1, 1, 1, 1}}),
 	Conv:   tinyConfig(Vision{Kind: Conv, ImageSize: 8, Widths: []int{4, 6, 8}}),
+	VGG:    tinyConfig(Vision{Kind: VGG, ImageSize: 8, Widths: []int{4, 6}}),
 }
 
 func testEngine(t *testing.T) *engine.Engine {

@@ -24,7 +24,7 @@ type source struct {
 func openSource(f *weights.File) (source, error) {
 	l := weights.NewLoader(f)
 	switch {
-	case l.Has("visual.conv1.weight"), l.Has("visual.stem.weight"):
+	case l.Has("visual.conv1.weight"), l.Has("visual.stem.weight"), l.Has("visual.stages.0.conv1.weight"):
 		return source{l, openAIKeys}, nil
 	case l.Has("vision_model.embeddings.patch_embedding.weight"):
 		return source{l, huggingFaceKeys}, nil

@@ -33,7 +33,7 @@ func (c Config) StagesGraph(v *gx.Vars, x *graph.Node) []*graph.Node {
 // isStage chooses among the names that a tower tells to see.
 func (c Config) isStage(block string) bool {
 	switch c.Vision.Kind {
-	case Conv:
+	case Conv, VGG:
 		return strings.HasPrefix(block, "visual.stages.")
 	case ResNet:
 		return slices.ContainsFunc([]int{0, 1, 2, 3}, func(stage int) bool {

@@ -32,6 +32,16 @@ func (r *Runner) CLIP(ref spec.ModelRef) (*clip.Model, spec.ModelRef, error) {
 	})
 }
 
+// guide is CLIP for a model that pictures are made to please. It refuses a judge.
+func (r *Runner) guide(ref spec.ModelRef) (*clip.Model, spec.ModelRef, error) {
+	m, ref, err := r.CLIP(ref)
+	if err == nil && m.Config().Role == clip.Judge {
+		return nil, ref, spec.Refusef("guide with another: --clip builtin/clip",
+			"the model %s is a judge: it measures pictures, and a picture painted to please it would be measured by its own goal", ref.Name)
+	}
+	return m, ref, err
+}
+
 // VQGAN is CLIP for the other family.
 func (r *Runner) VQGAN(ref spec.ModelRef) (*vqgan.Model, spec.ModelRef, error) {
 	return load(r, r.vqgans, ref, store.KindVQGAN, func(f *weights.File, config json.RawMessage) (*vqgan.Model, error) {

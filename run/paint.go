@@ -53,7 +53,7 @@ func (r *Runner) Check(j *spec.Job) error {
 		return err
 	}
 	for _, c := range j.CLIP {
-		if _, _, err := r.CLIP(c); err != nil {
+		if _, _, err := r.guide(c); err != nil {
 			return err
 		}
 	}

@@ -124,7 +124,7 @@ func (b *drawing) prepare() (err error) {
 		}
 	}
 	if b.req.BestOf > 1 {
-		m, ref, err := b.CLIP(b.req.CLIP)
+		m, ref, err := b.guide(b.req.CLIP)
 		if err != nil {
 			return err
 		}

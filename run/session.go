@@ -97,7 +97,7 @@ func (r *Runner) prepare(ctx context.Context, req *Painting, steps int, sink eve
 	s.decoder = decoder
 	job.CLIP = append([]spec.ModelRef(nil), job.CLIP...)
 	for i, c := range job.CLIP {
-		m, ref, err := r.CLIP(c)
+		m, ref, err := r.guide(c)
 		if err != nil {
 			return nil, err
 		}

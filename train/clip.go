@@ -64,6 +64,9 @@ func (c ClipConfig) Validate() error {
 	if err := c.Train.Validate(); err != nil {
 		return err
 	}
+	if err := c.checkRole(); err != nil {
+		return err
+	}
 	switch {
 	case c.Train.BatchSize < 2:
 		return fmt.Errorf("train: batch_size is out of range: %d; contrast needs at least 2", c.Train.BatchSize)
@@ -103,6 +106,9 @@ func RunClip(ctx context.Context, cfg ClipConfig, sink event.Sink, o Options) (R
 	if err := cfg.Validate(); err != nil {
 		return Result{}, err
 	}
+	if err := cfg.checkPainter(o); err != nil {
+		return Result{}, err
+	}
 	data, err := openScenes(cfg.Data, cfg.Model.ImageSize())
 	if err != nil {
 		return Result{}, err
@@ -135,6 +141,9 @@ func (c *ClipConfig) start(data *scenes, o Options) (Values, error) {
 		model, ts, err := clip.Read(e, f, nil)
 		if err != nil {
 			return nil, fmt.Errorf("train: start from: %w", err)
+		}
+		if err := c.checkAncestor(model); err != nil {
+			return nil, err
 		}
 		c.Model = model
 		return floatsOf(ts), nil

@@ -132,6 +132,9 @@ func readTower(e *engine.Engine, f *weights.File, c *PerceptualConfig) (*percept
 	if err != nil {
 		return nil, nil, err
 	}
+	if m.Role == clip.Judge {
+		return nil, nil, fmt.Errorf("train: perceptual: %w", ErrJudge)
+	}
 	ts := engine.Tensors{}
 	for name, t := range all {
 		if strings.HasPrefix(name, "visual.") {

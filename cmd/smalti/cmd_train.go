@@ -26,6 +26,7 @@ type trainOptions struct {
 	data, out, config, resume, initFrom string
 	vqgan                               string // of a training that needs one
 	perceptual                          string // of a VQGAN's training
+	role                                string // of a CLIP
 	sets                                []string
 	budget                              time.Duration
 
@@ -68,7 +69,7 @@ type recipe[C any] struct {
 
 func (a *app) newTrain() *cobra.Command {
 	return group("train", "Train models on your own pictures or on open packs",
-		newTraining(a, recipe[train.ClipConfig]{"clip", "Train a CLIP on captioned pictures", defaultPack, train.ShapesData, train.DefaultClip, train.RunClip}),
+		a.newTrainClip(),
 		a.newTrainVQGAN(),
 		a.newTrainPrior(),
 		a.newTrainGAN("gan", "Train a basic GAN", "mnist", train.DefaultGAN),
@@ -136,10 +137,15 @@ func runTraining[C any](ctx context.Context, a *app, r recipe[C], o *trainOption
 func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts train.Options, err error) {
 	tree := map[string]any{}
 	base := any(r.defaults())
+	if o.role != "" {
+		if base, err = roleSettings(o.role); err != nil {
+			return cfg, opts, err
+		}
+	}
 	opts = train.Options{Dir: o.out, InitFrom: o.initFrom, Lend: a.lend}
 	if o.resume != "" {
-		if o.out != "" || o.data != "" || o.initFrom != "" || o.config != "" || o.vqgan != "" || o.perceptual != "" {
-			return cfg, opts, spec.Refuse("--resume takes its run as it is", "leave out --out, --data, --config, --vqgan, --perceptual and --init-from; --set train.steps=N may lengthen it")
+		if o.out != "" || o.data != "" || o.initFrom != "" || o.config != "" || o.vqgan != "" || o.perceptual != "" || o.role != "" {
+			return cfg, opts, spec.Refuse("--resume takes its run as it is", "leave out --out, --data, --config, --vqgan, --perceptual, --role and --init-from; --set train.steps=N may lengthen it")
 		}
 		opts.Dir, opts.Resume = o.resume, true
 		data, err := os.ReadFile(filepath.Join(o.resume, train.ConfigFile))
