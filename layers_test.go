@@ -52,6 +52,7 @@ var laws = []law{
 	{pkg: "track/wandb", forbid: []string{"os", "track"}, why: "formats and single requests; keeping and retrying is track's"},
 	{pkg: "track/tfevents", forbid: []string{"os", "track"}, why: "a format; keeping and retrying is track's"},
 	{pkg: "bench", forbid: []string{"run", "ui", "store", "weights", "spec", "cmd/smalti", "net/http"}, why: "measuring needs no terminal and no models on disk"},
+	{pkg: "quality", forbid: []string{"run", "ui", "store", "os", "cmd/smalti", "train"}, why: "a measure does not know who paints"},
 	{pkg: "golden", forbid: []string{"clip", "vqgan", "run"}, why: "the oracle does not know what it judges"},
 }
 

@@ -1,5 +1,7 @@
 package dataset
 
+import "slices"
+
 // Splits are three disjoint parts of a pack's sprites.
 type Splits struct {
 	Train        []*Sprite
@@ -28,6 +30,11 @@ func Split(sprites []*Sprite) Splits {
 		}
 	}
 	return out
+}
+
+// HeldStyle are the held-out style's drawings of every concept, held out or not.
+func (p *Pack) HeldStyle() []*Sprite {
+	return slices.DeleteFunc(slices.Clone(p.Sprites), func(s *Sprite) bool { return s.Style != heldStyle })
 }
 
 // Split divides the pack's sprites.

@@ -47,6 +47,11 @@ func (r *Runner) Drawer(ref, name spec.ModelRef) (*Drawer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.drawer(m, pinned, name)
+}
+
+// drawer joins a prior and its VQGAN.
+func (r *Runner) drawer(m *prior.Model, pinned, name spec.ModelRef) (_ *Drawer, err error) {
 	d := &Drawer{Prior: m, Ref: pinned}
 	cfg := m.Config()
 	if name.Name == "" {

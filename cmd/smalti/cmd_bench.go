@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) newBench() *cobra.Command {
-	return group("bench", "Measure how fast this machine is, each figure beside the limit of the machine", a.newBenchEngine(), a.newBenchPaint(), a.newBenchGAN())
+	return group("bench", "Measure how fast this machine is, and how good pictures are", a.newBenchEngine(), a.newBenchPaint(), a.newBenchGAN(), a.newBenchQuality())
 }
 
 // benchOptions are common to the verbs of bench.
