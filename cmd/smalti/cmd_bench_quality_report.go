@@ -56,8 +56,8 @@ type qualitySummary struct {
 	RealNLL    *float64 `json:"real_nll"`
 }
 
-// number is a figure, or nil where there is none.
-func number(x float64) *float64 {
+// knownFigure is a figure, or nil where there is none.
+func knownFigure(x float64) *float64 {
 	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return nil
 	}
@@ -68,7 +68,7 @@ func (b *qualityBench) report() error {
 	rows := make([]qualityRow, 0, len(b.settings)+1)
 	for _, s := range b.settings {
 		r := b.rowOf(s.name, b.which, s.Measurement, s.nll)
-		r.Seconds = number(quality.Mean(s.seconds))
+		r.Seconds = knownFigure(quality.Mean(s.seconds))
 		rows = append(rows, r)
 	}
 	if b.real != nil {
@@ -85,9 +85,9 @@ func (b *qualityBench) report() error {
 }
 
 func (b *qualityBench) rowOf(name string, which []int, m quality.Measurement, nll []float64) qualityRow {
-	r := qualityRow{Setting: name, Prompts: len(distinctInts(which)), R1: number(m.R1), R5: number(m.R5), Diversity: number(m.Diversity),
-		Repetition: number(m.Repetition), NLL: number(quality.Mean(nll)), Classes: map[string]qualityClass{},
-		R1SE: number(quality.SE(quality.Hits(m.Ranks, 1))), R5SE: number(quality.SE(quality.Hits(m.Ranks, 5)))}
+	r := qualityRow{Setting: name, Prompts: len(distinctInts(which)), R1: knownFigure(m.R1), R5: knownFigure(m.R5), Diversity: knownFigure(m.Diversity),
+		Repetition: knownFigure(m.Repetition), NLL: knownFigure(quality.Mean(nll)), Classes: map[string]qualityClass{},
+		R1SE: knownFigure(quality.SE(quality.Hits(m.Ranks, 1))), R5SE: knownFigure(quality.SE(quality.Hits(m.Ranks, 5)))}
 	byClass := map[string][]int{}
 	prompts := map[string][]int{}
 	for i, p := range which {
@@ -96,7 +96,7 @@ func (b *qualityBench) rowOf(name string, which []int, m quality.Measurement, nl
 		}
 	}
 	for c, ranks := range byClass {
-		r.Classes[c] = qualityClass{len(distinctInts(prompts[c])), number(quality.Share(ranks, 1)), number(quality.Share(ranks, 5))}
+		r.Classes[c] = qualityClass{len(distinctInts(prompts[c])), knownFigure(quality.Share(ranks, 1)), knownFigure(quality.Share(ranks, 5))}
 	}
 	return r
 }
@@ -117,7 +117,7 @@ func (b *qualityBench) differences() []comparisonRow {
 		one := quality.Compare(quality.Hits(first.Ranks, 1), quality.Hits(s.Ranks, 1))
 		five := quality.Compare(quality.Hits(first.Ranks, 5), quality.Hits(s.Ranks, 5))
 		nll := quality.Compare(first.nll, s.nll)
-		out = append(out, comparisonRow{[2]string{first.name, s.name}, number(one.Mean), number(one.SE), number(five.Mean), number(five.SE), number(nll.Mean), number(nll.SE)})
+		out = append(out, comparisonRow{[2]string{first.name, s.name}, knownFigure(one.Mean), knownFigure(one.SE), knownFigure(five.Mean), knownFigure(five.SE), knownFigure(nll.Mean), knownFigure(nll.SE)})
 	}
 	return out
 }
@@ -139,9 +139,9 @@ func (b *qualityBench) reportJSON(rows []qualityRow, differences []comparisonRow
 func (b *qualityBench) summary() qualitySummary {
 	s := b.settings[0]
 	mean := quality.Mean(s.seconds)
-	out := qualitySummary{R1: s.R1, R5: s.R5, Prompts: len(b.which), Seconds: mean * float64(len(s.seconds)), PerPicture: mean, NLL: number(quality.Mean(s.nll))}
+	out := qualitySummary{R1: s.R1, R5: s.R5, Prompts: len(b.which), Seconds: mean * float64(len(s.seconds)), PerPicture: mean, NLL: knownFigure(quality.Mean(s.nll))}
 	if b.real != nil {
-		out.Ceiling1, out.Ceiling5, out.RealNLL = number(b.real.R1), number(b.real.R5), number(quality.Mean(b.real.nll))
+		out.Ceiling1, out.Ceiling5, out.RealNLL = knownFigure(b.real.R1), knownFigure(b.real.R5), knownFigure(quality.Mean(b.real.nll))
 	}
 	return out
 }
