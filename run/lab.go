@@ -30,11 +30,8 @@ const maxOperands = 1000
 // Operands reads what the user wrote for a side of the arithmetic: a picture, a run folder, a folder of pictures, or
 // prompt:WORDS, which become a picture painted with the seed.
 func (in *Inputs) Operands(arg string, seed uint64) ([]spec.Operand, error) {
-	if words, ok := strings.CutPrefix(arg, "prompt:"); ok {
-		if strings.TrimSpace(words) == "" {
-			return nil, spec.Refuse("the prompt is empty", `write, for example, "prompt:a red apple"`)
-		}
-		return []spec.Operand{{Prompt: words, Seed: seed}}, nil
+	if words, ok, err := promptWords(arg); ok || err != nil {
+		return []spec.Operand{{Prompt: words, Seed: seed}}, err
 	}
 	paths := []string{arg}
 	switch {

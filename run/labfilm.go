@@ -49,7 +49,7 @@ func (r *Runner) Wander(ctx context.Context, req Wander, sink event.Sink) error 
 		req.Dir = strings.TrimSuffix(req.Out[0], filepath.Ext(req.Out[0])) + ".walk"
 	}
 	began := r.now()
-	t, err := r.lay([]string{req.Picture}, wanted{req.VQGAN, req.Width, req.Height}, sink)
+	t, err := r.lay([]string{req.Picture}, wanted{vqgan: req.VQGAN, w: req.Width, h: req.Height}, sink)
 	if err != nil {
 		return err
 	}

@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"os"
 
 	"github.com/smalti/smalti/latent"
-	"github.com/smalti/smalti/paint"
 	"github.com/smalti/smalti/spec"
-	"github.com/smalti/smalti/vqgan"
 )
 
 // lay puts every operand on the table: pictures as their codes, words as what is painted of them.
@@ -32,7 +29,7 @@ func (b *labBench) lay(ctx context.Context) error {
 	if len(b.ends) == 0 {
 		return spec.Refuse("nothing but words", "smalti paint makes pictures of words; the lab needs one to begin with")
 	}
-	if err := b.set(b.Runner, wanted{l.VQGAN.Name, l.Width, l.Height}, b.sink); err != nil {
+	if err := b.set(b.Runner, wanted{vqgan: l.VQGAN.Name, w: l.Width, h: l.Height}, b.sink); err != nil {
 		return err
 	}
 	if l.VQGAN.SHA256 != "" && l.VQGAN.SHA256 != b.ref.SHA256 {
@@ -47,10 +44,11 @@ func (b *labBench) lay(ctx context.Context) error {
 				g, c = b.grids[next], b.ends[next].grid()
 				next++
 			} else {
-				codes, err := b.sketch(ctx, o)
+				codes, judge, err := b.sketch(ctx, b.table, sketch{o, l.CLIP}, b.sink)
 				if err != nil {
 					return err
 				}
+				l.CLIP = judge
 				c = latent.Codes{H: codes.H, W: codes.W, Index: codes.Idx}
 				if g, err = b.book.Lookup(c); err != nil {
 					return err
@@ -106,46 +104,4 @@ func lookBeside(dir, sum string) string {
 		}
 	}
 	return ""
-}
-
-// sketch paints words quickly, with the preset draft, on the table's model and size.
-func (b *labBench) sketch(ctx context.Context, o spec.Operand) (vqgan.Codes, error) {
-	job := spec.Default()
-	draft := spec.Presets["draft"]
-	job.Prompts = []spec.Prompt{{Text: o.Prompt, Weight: 1}}
-	job.Seed, job.Width, job.Height = o.Seed, b.w, b.h
-	job.Steps, job.Length, job.Cuts.Count = draft.Steps, draft.Steps, draft.Cuts
-	job.VQGAN = b.ref
-	if b.work.Lab.CLIP.Name != "" {
-		job.CLIP = []spec.ModelRef{b.work.Lab.CLIP}
-	}
-	if err := b.Check(&job); err != nil {
-		return vqgan.Codes{}, err
-	}
-	s, err := b.prepare(ctx, &Painting{Job: job}, 0, b.sink)
-	if err != nil {
-		return vqgan.Codes{}, err
-	}
-	if err := s.begin(ctx); err != nil {
-		return vqgan.Codes{}, fmt.Errorf("run: start a sketch: %w", err)
-	}
-	for step := range job.Steps {
-		if err := s.steer(step); err != nil {
-			return vqgan.Codes{}, err
-		}
-		rep, err := s.painter.Advance(ctx)
-		if err != nil {
-			return vqgan.Codes{}, err
-		}
-		e := stepEvent(rep, step+1, job.Steps)
-		e.Message = "painting " + o.Prompt
-		b.sink.Emit(e)
-	}
-	b.work.Lab.CLIP = s.job.CLIP[0]
-	pic, err := s.painter.Picture(paint.Smooth)
-	if err != nil {
-		return vqgan.Codes{}, fmt.Errorf("run: %w", err)
-	}
-	f := b.model.Factor()
-	return vqgan.Codes{H: b.h / f, W: b.w / f, Idx: pic.Codes}, nil
 }

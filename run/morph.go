@@ -17,17 +17,20 @@ import (
 )
 
 // MorphModes are the ways from one picture to another: tokens exchanges codes one at a time, lerp and slerp mix the
-// latents before they become codes.
-var MorphModes = []string{"tokens", "lerp", "slerp"}
+// latents before they become codes, clip paints every frame on from the one before towards what CLIP sees between them.
+var MorphModes = []string{"tokens", "lerp", "slerp", "clip"}
 
 // Morph says which pictures to lead through, and how. Pictures made by smalti are shown exactly as they are.
 type Morph struct {
-	Pictures      []string    // files, or run folders
+	// Pictures are files, run folders, or prompt:WORDS, which are painted first; or all of them gan:MODEL#SEED, see parseGANEnd.
+	Pictures      []string
 	VQGAN         string      // model; empty means that of the first picture made by smalti, or the default one
 	Width, Height int         // 0 means the size of the first picture made by smalti, or of the first
 	Mode          string      // of MorphModes
 	Soft          bool        // paint mixtures as they are instead of their nearest codes
-	Seed          uint64      // decides the order among exchanges of equal size
+	CLIP          string      // model that looks on where words are painted, and in mode clip; empty means the default one
+	Steps         int         // of each frame in mode clip
+	Seed          uint64      // of what is painted, and of the order among exchanges of equal size
 	Frames        int         // without holds
 	From, To      float64     // 0 is the first picture, 1 the second; beyond the ends it extrapolates
 	Loop          latent.Loop // back to the beginning
@@ -51,6 +54,7 @@ type MorphResult struct {
 const (
 	morphFile = "morph.json" // what is made, by content: the same words mean the same frames
 	planFile  = "plan.json"  // where the frames were placed
+	endsDir   = "ends"       // pictures painted of words
 )
 
 // FolderOfMorph returns the folder that belongs to an animation.
@@ -67,8 +71,17 @@ func (m *Morph) Check() error {
 	if m.Soft && m.Mode == "tokens" {
 		return spec.Refuse("--soft has nothing to do with --mode tokens, which has only codes", "use --mode slerp or lerp")
 	}
+	if m.Soft && m.Mode == "clip" {
+		return spec.Refuse("--soft has nothing to do with --mode clip, which paints with codes", "use --mode slerp or lerp")
+	}
+	if m.Mode == "clip" && (m.Steps < 1 || m.Steps > spec.MaxSteps) {
+		return spec.Refusef(fmt.Sprintf("use 1 to %d", spec.MaxSteps), "--steps is %d", m.Steps)
+	}
 	if len(m.Out) == 0 {
 		return spec.Refuse("the morph has no output", "name one with -o")
+	}
+	if err := m.checkGAN(); err != nil {
+		return err
 	}
 	check := m.checkTimeline
 	if m.grid() {
@@ -84,6 +97,8 @@ func (m *Morph) checkGrid() error {
 	switch {
 	case m.Columns < 2 || m.Rows < 2 || m.Columns > most || m.Rows > most:
 		return spec.Refusef(fmt.Sprintf("use 2x2 to %dx%d", most, most), "--grid %dx%d is out of range", m.Columns, m.Rows)
+	case m.Mode == "clip":
+		return spec.Refuse("a grid has no order in which --mode clip could paint", "use --mode tokens, lerp or slerp")
 	case len(m.Pictures) != 4:
 		return spec.Refuse("a grid lies between four pictures", "name the top left, top right, bottom left and bottom right one")
 	case m.From != 0 || m.To != 3 || m.Hold != 0 || m.Loop != latent.Once:
@@ -160,12 +175,15 @@ func (r *Runner) Morph(ctx context.Context, req Morph, sink event.Sink) (MorphRe
 	if err := m.openReel(); err != nil {
 		return MorphResult{}, err
 	}
+	if err := m.paintWords(ctx); err != nil {
+		return MorphResult{}, m.stopped(err, 0, req.Frames)
+	}
 	plan, err := m.plan(ctx)
 	if err != nil {
 		return MorphResult{}, m.stopped(err, 0, req.Frames)
 	}
 	sink.Emit(event.Event{Kind: event.Started, Steps: len(plan), Path: req.Dir, Text: m.settings()})
-	done, err := m.reel.shoot(ctx, len(plan), func(i int) (image.Image, []pixel.Chunk, error) { return m.frame(plan[i]) })
+	done, err := m.reel.shoot(ctx, len(plan), func(i int) (image.Image, []pixel.Chunk, error) { return m.frame(ctx, plan, i) })
 	if err != nil {
 		return MorphResult{}, m.stopped(err, done, len(plan))
 	}
@@ -186,7 +204,13 @@ func (r *Runner) Morph(ctx context.Context, req Morph, sink event.Sink) (MorphRe
 }
 
 func (m *morpher) settings() map[string]string {
-	return map[string]string{"pictures": strings.Join(m.req.Pictures, " "), "mode": m.req.Mode, "vqgan": m.ref.Name, "size": fmt.Sprintf("%dx%d", m.w, m.h)}
+	out := map[string]string{"pictures": strings.Join(m.req.Pictures, " "), "mode": m.req.Mode, "size": fmt.Sprintf("%dx%d", m.w, m.h)}
+	if m.gan != nil {
+		out["gan"] = m.ref.Name
+	} else {
+		out["vqgan"] = m.ref.Name
+	}
+	return out
 }
 
 // StoppedMorphError says that a morph was interrupted between frames.
@@ -218,19 +242,27 @@ func (m *morpher) openReel() error {
 	if err != nil {
 		return err
 	}
-	m.reel = &reel{Film: m.req.Film, sink: m.sink, label: morphFile, what: "morph", words: words, also: []string{planFile}, w: m.w, h: m.h}
+	m.reel = &reel{Film: m.req.Film, sink: m.sink, label: morphFile, what: "morph", words: words, also: []string{planFile, endsDir}, w: m.w, h: m.h}
 	return m.reel.open()
 }
 
-// describe says in canonical JSON what decides the frames: pictures by their sha256, the model, the build.
+// describe says in canonical JSON what decides the frames: pictures by their sha256, by words and seed, or by their noise;
+// the models, the build.
 func (m *morpher) describe() ([]byte, error) {
 	q := m.req
-	var sums []string
-	for _, e := range m.ends {
-		sums = append(sums, e.sum)
+	var ends []any
+	for i, e := range m.ends {
+		switch {
+		case m.gan != nil:
+			ends = append(ends, m.gan.ends[i])
+		case e.words != "":
+			ends = append(ends, spec.Operand{Prompt: e.words, Seed: q.Seed})
+		default:
+			ends = append(ends, spec.Operand{Picture: e.sum})
+		}
 	}
 	words, err := spec.Canonical(map[string]any{
-		"build": m.Build(), "vqgan": m.ref, "pictures": sums, "width": m.w, "height": m.h, "mode": q.Mode, "soft": q.Soft, "seed": q.Seed,
+		"build": m.Build(), "model": m.ref, "clip": m.clip, "steps": q.Steps, "pictures": ends, "width": m.w, "height": m.h, "mode": q.Mode, "soft": q.Soft, "seed": q.Seed,
 		"frames": q.Frames, "from": q.From, "to": q.To, "loop": q.Loop, "hold": q.Hold, "ease": q.Ease, "uniform_t": q.UniformT,
 		"columns": q.Columns, "rows": q.Rows,
 	})

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,27 +24,49 @@ import (
 // morphed is a runner with pictures painted by the toys.
 type morphed struct {
 	*Runner
-	dir      string
+	dir      string // of one test
 	pictures []string
+}
+
+// gallery is the runner and the pictures that all tests share: nothing writes to them.
+var gallery struct {
+	sync.Once
+	morphed
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if gallery.dir != "" {
+		os.RemoveAll(gallery.dir)
+	}
+	os.Exit(code)
 }
 
 func morphs(t *testing.T, n int) morphed {
 	t.Helper()
-	m := morphed{Runner: runner(t, nil), dir: t.TempDir()}
-	for i := range n {
-		j := job(2, "a red apple")
-		j.Seed = uint64(i)
-		path := filepath.Join(m.dir, string(rune('a'+i))+".png")
-		_, err := m.Paint(context.Background(), Painting{Job: j, Out: path}, event.Discard)
+	gallery.Do(func() {
+		dir, err := os.MkdirTemp("", "smalti-morphs-*")
 		check(t, err)
-		m.pictures = append(m.pictures, path)
+		g := morphed{Runner: runnerIn(t, dir, nil), dir: dir}
+		for i := range 4 {
+			j := job(2, "a red apple")
+			j.Seed = uint64(i)
+			path := filepath.Join(dir, string(rune('a'+i))+".png")
+			_, err := g.Paint(context.Background(), Painting{Job: j, Out: path}, event.Discard)
+			check(t, err)
+			g.pictures = append(g.pictures, path)
+		}
+		gallery.morphed = g
+	})
+	if len(gallery.pictures) == 0 {
+		t.Fatal("the pictures were not painted")
 	}
-	return m
+	return morphed{gallery.Runner, t.TempDir(), slices.Clone(gallery.pictures[:n])}
 }
 
 // request is a morph through pictures with an output in a folder of its own.
 func (m morphed) request(t *testing.T, n int, change func(*Morph)) Morph {
-	q := Morph{Pictures: m.pictures[:n], Mode: "tokens", Frames: 8, To: float64(n - 1), Loop: latent.Once, Ease: "linear",
+	q := Morph{Pictures: slices.Clone(m.pictures[:n]), Mode: "tokens", Frames: 8, To: float64(n - 1), Loop: latent.Once, Ease: "linear",
 		Film: Film{Out: []string{filepath.Join(t.TempDir(), "m.webm")}, Delay: time.Second / 24, Quality: 80}}
 	if change != nil {
 		change(&q)
@@ -312,7 +335,7 @@ func TestMorphLoops(t *testing.T) {
 
 func TestMorphGrid(t *testing.T) {
 	m := morphs(t, 4)
-	for _, mode := range MorphModes {
+	for _, mode := range []string{"tokens", "lerp", "slerp"} {
 		sheet := filepath.Join(t.TempDir(), "grid.png")
 		q := m.request(t, 4, func(q *Morph) { q.Mode, q.Columns, q.Rows, q.Out = mode, 3, 3, []string{sheet} })
 		res, _ := m.make(t, q)
@@ -383,22 +406,28 @@ func TestMorphIsEven(t *testing.T) {
 func TestMorphRefuses(t *testing.T) {
 	m := morphs(t, 2)
 	for name, change := range map[string]func(*Morph){
-		"one picture":      func(q *Morph) { q.Pictures = q.Pictures[:1] },
-		"unknown mode":     func(q *Morph) { q.Mode = "melt" },
-		"soft tokens":      func(q *Morph) { q.Soft = true },
-		"unknown ease":     func(q *Morph) { q.Ease = "bouncy" },
-		"unknown loop":     func(q *Morph) { q.Loop = "knot" },
-		"tokens beyond":    func(q *Morph) { q.To = 1.5 },
-		"far beyond":       func(q *Morph) { q.Mode, q.From = "lerp", -1e9 },
-		"backwards":        func(q *Morph) { q.From, q.To = 1, 0 },
-		"too few frames":   func(q *Morph) { q.Frames = 1 },
-		"too many frames":  func(q *Morph) { q.Frames = 1e6 },
-		"negative hold":    func(q *Morph) { q.Hold = -1 },
-		"no pace":          func(q *Morph) { q.Delay = 0 },
-		"quality":          func(q *Morph) { q.Quality = 101 },
-		"unknown format":   func(q *Morph) { q.Out = []string{"m.avi"} },
-		"no output":        func(q *Morph) { q.Out = nil },
-		"no such folder":   func(q *Morph) { q.Out = []string{filepath.Join(m.dir, "none", "m.webm")} },
+		"one picture":     func(q *Morph) { q.Pictures = q.Pictures[:1] },
+		"unknown mode":    func(q *Morph) { q.Mode = "melt" },
+		"soft tokens":     func(q *Morph) { q.Soft = true },
+		"unknown ease":    func(q *Morph) { q.Ease = "bouncy" },
+		"unknown loop":    func(q *Morph) { q.Loop = "knot" },
+		"tokens beyond":   func(q *Morph) { q.To = 1.5 },
+		"far beyond":      func(q *Morph) { q.Mode, q.From = "lerp", -1e9 },
+		"backwards":       func(q *Morph) { q.From, q.To = 1, 0 },
+		"too few frames":  func(q *Morph) { q.Frames = 1 },
+		"too many frames": func(q *Morph) { q.Frames = 1e6 },
+		"negative hold":   func(q *Morph) { q.Hold = -1 },
+		"no pace":         func(q *Morph) { q.Delay = 0 },
+		"quality":         func(q *Morph) { q.Quality = 101 },
+		"unknown format":  func(q *Morph) { q.Out = []string{"m.avi"} },
+		"no output":       func(q *Morph) { q.Out = nil },
+		"no such folder":  func(q *Morph) { q.Out = []string{filepath.Join(m.dir, "none", "m.webm")} },
+		"no steps":        func(q *Morph) { q.Mode = "clip" },
+		"soft clip":       func(q *Morph) { q.Mode, q.Steps, q.Soft = "clip", 1, true },
+		"empty prompt":    func(q *Morph) { q.Pictures[1] = "prompt: " },
+		"grid by clip": func(q *Morph) {
+			q.Pictures, q.Mode, q.Steps, q.Columns, q.Rows, q.To, q.Out = slices.Repeat(q.Pictures, 2), "clip", 1, 2, 2, 3, []string{"g.png"}
+		},
 		"grid of two":      func(q *Morph) { q.Columns, q.Rows, q.Out = 3, 3, []string{"g.png"} },
 		"size":             func(q *Morph) { q.Width, q.Height = 15, 15 },
 		"enormous":         func(q *Morph) { q.Width, q.Height = 16384, 16384 },

@@ -20,6 +20,7 @@ import (
 // end is a picture of a table.
 type end struct {
 	path  string
+	words string // what a picture that is still to be painted shows; else empty
 	sum   string // sha256 of the file
 	img   image.Image
 	by    spec.ModelRef // the model of the codes it carries

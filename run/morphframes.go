@@ -10,10 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/latent"
 	"github.com/smalti/smalti/pixel"
+	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/vqgan"
 )
 
@@ -24,6 +26,9 @@ type morpher struct {
 	reel    *reel
 	req     *Morph
 	sink    event.Sink
+	clip    spec.ModelRef // that looks on; without a name where nothing is painted
+	chaser  *chaser       // of mode clip, once it is needed
+	gan     *ganTable     // nil between pictures of a VQGAN
 	fades   map[[2]int]*latent.Crossfade
 	painted map[string]*image.NRGBA // by codes, within keep bytes
 	keep    int
@@ -35,11 +40,20 @@ const keepPainted = 256 << 20
 func (r *Runner) newMorpher(req *Morph, sink event.Sink) (*morpher, error) {
 	m := &morpher{Runner: r, req: req, sink: sink, fades: map[[2]int]*latent.Crossfade{}, painted: map[string]*image.NRGBA{}, keep: keepPainted}
 	var err error
-	if m.table, err = r.lay(req.Pictures, wanted{req.VQGAN, req.Width, req.Height}, sink); err != nil {
+	if req.ofGAN() {
+		return m, m.layNoise()
+	}
+	if m.table, err = r.lay(req.Pictures, wanted{req.VQGAN, req.Width, req.Height, true, req.checkMemory}, sink); err != nil {
 		return nil, err
 	}
-	if err := req.checkMemory(m.w, m.h); err != nil {
-		return nil, err
+	if req.Mode == "clip" || slices.ContainsFunc(m.ends, func(e *end) bool { return e.words != "" }) {
+		m.clip = spec.Default().CLIP[0]
+		if req.CLIP != "" {
+			m.clip = spec.ModelRef{Name: req.CLIP}
+		}
+		if _, m.clip, err = r.CLIP(m.clip); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }
@@ -63,7 +77,10 @@ func (m *morpher) end(p place) int {
 
 // paint returns the frame of a place and its codes, nil for mixtures that have none. Ends are decoded from their own
 // codes, as painting did.
-func (m *morpher) paint(p place) (*image.NRGBA, []int32, error) {
+func (m *morpher) paint(ctx context.Context, p place) (*image.NRGBA, []int32, error) {
+	if m.gan != nil {
+		return m.generate(ctx, p)
+	}
 	if k := m.end(p); k >= 0 {
 		return m.decode(m.ends[k].codes)
 	}
@@ -74,17 +91,7 @@ func (m *morpher) paint(p place) (*image.NRGBA, []int32, error) {
 		}
 		return m.decode(vqgan.Codes{H: c.H, W: c.W, Idx: c.Index})
 	}
-	mix := latent.Lerp
-	if m.req.Mode == "slerp" {
-		mix = latent.Slerp
-	}
-	var z latent.Grid
-	if m.req.grid() {
-		z = latent.Corners(m.grids[0], m.grids[1], m.grids[2], m.grids[3], p.U, p.V, mix)
-	} else {
-		z = mix(m.grids[p.A], m.grids[p.B], p.T)
-	}
-	z = m.bounds().Clamp(z)
+	z := m.bounds().Clamp(m.mixed(p))
 	if m.req.Soft {
 		return m.remember(fmt.Sprint(p), nil, func() (pixel.Image, error) { return m.model.DecodeLatent(z.Data, z.H, z.W) })
 	}
@@ -93,6 +100,18 @@ func (m *morpher) paint(p place) (*image.NRGBA, []int32, error) {
 		return nil, nil, err
 	}
 	return m.decode(codes)
+}
+
+// mixed is the latent of a place.
+func (m *morpher) mixed(p place) latent.Grid {
+	mix := latent.Lerp
+	if m.req.Mode == "slerp" {
+		mix = latent.Slerp
+	}
+	if m.req.grid() {
+		return latent.Corners(m.grids[0], m.grids[1], m.grids[2], m.grids[3], p.U, p.V, mix)
+	}
+	return mix(m.grids[p.A], m.grids[p.B], p.T)
 }
 
 func (m *morpher) decode(c vqgan.Codes) (*image.NRGBA, []int32, error) {
@@ -198,7 +217,7 @@ func (m *morpher) measure(ctx context.Context) ([]latent.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.req.UniformT {
+	if m.req.UniformT || m.req.Mode == "clip" { // how far such frames move is known once they are painted
 		return tl.Plan(nil)
 	}
 	pieces, err := tl.Pieces()
@@ -233,11 +252,11 @@ func (m *morpher) curve(ctx context.Context, p latent.Piece, samples int, look f
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		a, _, err := m.paint(place{Frame: latent.Frame{A: p.A, B: p.B, T: t}})
+		a, _, err := m.paint(ctx, place{Frame: latent.Frame{A: p.A, B: p.B, T: t}})
 		if err != nil {
 			return 0, err
 		}
-		b, _, err := m.paint(place{Frame: latent.Frame{A: p.A, B: p.B, T: u}})
+		b, _, err := m.paint(ctx, place{Frame: latent.Frame{A: p.A, B: p.B, T: u}})
 		if err != nil {
 			return 0, err
 		}
@@ -247,12 +266,19 @@ func (m *morpher) curve(ctx context.Context, p latent.Piece, samples int, look f
 }
 
 // frame is paint with the codes in the picture, so that `vqgan decode` takes it.
-func (m *morpher) frame(p place) (image.Image, []pixel.Chunk, error) {
-	img, codes, err := m.paint(p)
+func (m *morpher) frame(ctx context.Context, plan []place, i int) (image.Image, []pixel.Chunk, error) {
+	var img *image.NRGBA
+	var codes []int32
+	var err error
+	if m.req.Mode == "clip" && m.end(plan[i]) < 0 {
+		img, codes, err = m.chase(ctx, plan, i)
+	} else {
+		img, codes, err = m.paint(ctx, plan[i])
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	chunks, err := m.codesChunk(codes)
+	chunks, err := m.frameChunks(codes)
 	return img, chunks, err
 }
 

@@ -69,8 +69,14 @@ func check(t *testing.T, err error) {
 // runner has the toys in its store as toy/vqgan and toy/clip.
 func runner(t *testing.T, damage func(engine.Tensors)) *Runner {
 	t.Helper()
+	return runnerIn(t, t.TempDir(), damage)
+}
+
+// runnerIn is runner with a store in a folder.
+func runnerIn(t *testing.T, dir string, damage func(engine.Tensors)) *Runner {
+	t.Helper()
 	now := time.Unix(0, 0)
-	r, err := New(Options{Store: store.New(t.TempDir()), Threads: 2, Version: "test", Now: func() time.Time { now = now.Add(time.Second); return now }})
+	r, err := New(Options{Store: store.New(filepath.Join(dir, "store")), Threads: 2, Version: "test", Now: func() time.Time { now = now.Add(time.Second); return now }})
 	check(t, err)
 	vq, cl := toys(t, damage)
 	for name, path := range map[string]string{"toy/vqgan": vq, "toy/clip": cl} {

@@ -256,18 +256,9 @@ func (t *teller) tell(i int) error {
 // codes carries a frame's codes inside it, with the head of a recipe that says whose they are.
 func (t *teller) codes(codes []int32) ([]pixel.Chunk, error) {
 	f := t.decoder.Factor()
-	tab := table{model: t.decoder, w: t.job.Width, h: t.job.Height, book: t.book}
 	if len(codes) != t.job.Width/f*(t.job.Height/f) {
 		return nil, fmt.Errorf("run: %d codes of a frame", len(codes))
 	}
-	chunks, err := tab.codesChunk(codes)
-	if err != nil {
-		return nil, err
-	}
-	head, err := spec.Canonical(spec.Head{Kind: spec.KindFrame, Schema: spec.Schema, VQGAN: t.job.VQGAN})
-	if err != nil {
-		return nil, err
-	}
-	text, err := pixel.ITXtChunk(pixel.RecipeKey, string(head))
-	return append([]pixel.Chunk{text}, chunks...), err
+	tab := table{model: t.decoder, ref: t.job.VQGAN, w: t.job.Width, h: t.job.Height, book: t.book}
+	return tab.frameChunks(codes)
 }

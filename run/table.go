@@ -24,13 +24,22 @@ type table struct {
 type wanted struct {
 	vqgan string
 	w, h  int
+	words bool                 // prompt:WORDS are pictures that the caller paints later
+	fits  func(w, h int) error // refuses a size before any picture is encoded at it; nil takes all
 }
 
 // lay reads pictures and puts them on a table. Those that do not lie there exactly as they are are named in notices.
 func (r *Runner) lay(paths []string, want wanted, sink event.Sink) (*table, error) {
 	t := &table{}
 	for _, path := range paths {
-		e, err := openEnd(path)
+		words, ok, err := "", false, error(nil)
+		if want.words {
+			words, ok, err = promptWords(path)
+		}
+		e := &end{path: path, words: words}
+		if !ok && err == nil {
+			e, err = openEnd(path)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -50,18 +59,25 @@ func (t *table) set(r *Runner, want wanted, sink event.Sink) (err error) {
 	if t.w > pixel.MaxSide || t.h > pixel.MaxSide || t.w*t.h > pixel.MaxPixels {
 		return spec.Refusef("choose a smaller one with --size", "pictures of %dx%d are too large", t.w, t.h)
 	}
+	if want.fits != nil {
+		if err := want.fits(t.w, t.h); err != nil {
+			return err
+		}
+	}
 	if t.book, err = bookOf(t.model); err != nil {
 		return err
 	}
-	for _, e := range t.ends {
+	t.grids = make([]latent.Grid, len(t.ends))
+	for i, e := range t.ends {
+		if e.words != "" {
+			continue // not painted yet
+		}
 		if err := e.settle(t.model, t.ref, t.w, t.h, sink); err != nil {
 			return err
 		}
-		g, err := t.book.Lookup(e.grid())
-		if err != nil {
+		if t.grids[i], err = t.book.Lookup(e.grid()); err != nil {
 			return fmt.Errorf("%s: %w", e.path, err)
 		}
-		t.grids = append(t.grids, g)
 	}
 	return nil
 }
@@ -94,8 +110,14 @@ func (q wanted) canvas(ends []*end, ref spec.ModelRef, factor int) (w, h int, er
 			return e.own.W * factor, e.own.H * factor, nil
 		}
 	}
-	b := ends[0].img.Bounds()
-	return nearest(b.Dx(), factor), nearest(b.Dy(), factor), nil
+	for _, e := range ends {
+		if e.img != nil {
+			b := e.img.Bounds()
+			return nearest(b.Dx(), factor), nearest(b.Dy(), factor), nil
+		}
+	}
+	d := spec.Default()
+	return nearest(d.Width, factor), nearest(d.Height, factor), nil
 }
 
 // grid is the picture's codes in package latent's terms.
@@ -118,4 +140,19 @@ func (t *table) codesChunk(codes []int32) ([]pixel.Chunk, error) {
 		return nil, err
 	}
 	return []pixel.Chunk{chunk}, nil
+}
+
+// frameChunks is codesChunk with the head of a recipe that says whose codes they are, so that a frame may be the picture
+// that other work begins with.
+func (t *table) frameChunks(codes []int32) ([]pixel.Chunk, error) {
+	chunks, err := t.codesChunk(codes)
+	if err != nil || chunks == nil {
+		return nil, err
+	}
+	head, err := spec.Canonical(spec.Head{Kind: spec.KindFrame, Schema: spec.Schema, VQGAN: t.ref})
+	if err != nil {
+		return nil, err
+	}
+	text, err := pixel.ITXtChunk(pixel.RecipeKey, string(head))
+	return append([]pixel.Chunk{text}, chunks...), err
 }

@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +17,6 @@ import (
 	"github.com/smalti/smalti/pixel"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/train"
-	"github.com/smalti/smalti/weights"
 )
 
 func (a *app) newGAN() *cobra.Command {
@@ -221,49 +216,17 @@ func (a *app) openGAN(name string, best bool) (*gan.Model, spec.ModelRef, error)
 	if err != nil {
 		return nil, spec.ModelRef{}, err
 	}
-	info, serr := os.Stat(name)
-	if best && (serr != nil || !info.IsDir()) {
+	if !best {
+		return r.GANAt(name)
+	}
+	if info, err := os.Stat(name); err != nil || !info.IsDir() {
 		return nil, spec.ModelRef{}, spec.Refusef("name the run's folder, or leave out --best", "%s is no run", name)
 	}
-	if serr != nil {
-		return r.GAN(spec.ModelRef{Name: name})
+	path := filepath.Join(name, train.BestFile)
+	if !exists(path) {
+		return nil, spec.ModelRef{}, spec.Refusef("it is written at the first evaluation with a --judge", "%s has no %s", name, train.BestFile)
 	}
-	path := name
-	if info.IsDir() {
-		path = filepath.Join(name, train.ModelFile)
-		if best {
-			path = filepath.Join(name, train.BestFile)
-		}
-		if !exists(path) {
-			return nil, spec.ModelRef{}, spec.Refusef("it is written at the first checkpoint, the best one at the first evaluation with a --judge", "%s has no %s", name, filepath.Base(path))
-		}
-	}
-	f, err := weights.Open(path)
-	if err != nil {
-		return nil, spec.ModelRef{}, err
-	}
-	defer f.Close()
-	m, err := gan.Open(r.Engine(), f, nil)
-	if errors.Is(err, gan.ErrNotGAN) {
-		return nil, spec.ModelRef{}, hinted(fmt.Errorf("%s: %w", path, err), "name a generator: the model.safetensors of smalti train gan, or PyTorch's netG.pth")
-	}
-	if err != nil {
-		return nil, spec.ModelRef{}, err
-	}
-	sum, err := fileDigest(path)
-	return m, spec.ModelRef{Name: filepath.Base(name), SHA256: sum}, err
-}
-
-// fileDigest is the sha256 of a file.
-func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	m, ref, err := r.GANAt(path)
+	ref.Name = filepath.Base(name)
+	return m, ref, err
 }

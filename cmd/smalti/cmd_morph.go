@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,11 +30,15 @@ func (a *app) newMorph() *cobra.Command {
 		Use:   "morph A B [C...]",
 		Short: "Lead from one picture to another, as an animation or a sheet",
 		Long: `Lead from one picture to another. Pictures may be files made by smalti, which are shown exactly as they are, run folders,
-or any other pictures, which are shown as the model reconstructs them.
+any other pictures, which are shown as the model reconstructs them, or prompt:WORDS, which are painted first, with --seed.
 
 --mode tokens exchanges the pieces of glass one at a time, those that change least first. --mode lerp and slerp mix the
 latents, straight or along circles, and take the nearest pieces, or with --soft none at all; they also go beyond the
-pictures with --from and --to (0 is the first picture, 1 the second).
+pictures with --from and --to (0 is the first picture, 1 the second). --mode clip paints every frame on from the one before
+for --steps steps, towards what CLIP sees between the two pictures; its frames are even in time, not in distance.
+
+Pictures may also be those of a generator: gan:MODEL#SEED is the first one that smalti gan sample MODEL --seed SEED shows,
+gan:MODEL#SEED/3 the fourth. Their noise is mixed, along circles unless --mode lerp.
 
 Frames are placed so that neighbours are equally far apart; --uniform-t places them evenly in time. They are kept in a
 folder beside the output (a-to-b.morph), from which the same command goes on when it was stopped. With --grid COLUMNSxROWS
@@ -41,6 +46,8 @@ a sheet is made between four pictures at its corners.`,
 		Example: `  smalti morph apple.png door.png
   smalti morph apple.png door.png sea.png -o trip.webm -o trip.gif --loop cycle --hold 6 --ease smooth
   smalti morph apple.png door.png --mode slerp --soft --from -0.5 --to 1.5 -o beyond.webm
+  smalti morph "prompt:a red apple" door.png --mode clip --steps 10 -o dream.webm
+  smalti morph gan:runs/gan#1 gan:runs/gan#2 gan:runs/gan#3 --loop cycle -o digits.gif
   smalti morph a.png b.png c.png d.png --grid 5x5 -o grid.png`,
 		Args: atLeast(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,7 +75,9 @@ func (o *morphOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.grid, "grid", "", "make a sheet of `COLUMNSxROWS` between four pictures")
 	f.StringVar(&o.size, "size", "", "width and height of the frames, `WxH`; default: those of the first picture made by smalti")
 	f.StringVar(&q.VQGAN, "vqgan", "", "model that paints; default: that of the first picture made by smalti")
-	f.Uint64Var(&q.Seed, "seed", 0, "seed of the order among exchanges of equal size")
+	f.StringVar(&q.CLIP, "clip", "", "model that looks on where words are painted, and in --mode clip")
+	f.IntVar(&q.Steps, "steps", 8, "steps for each frame in --mode clip")
+	f.Uint64Var(&q.Seed, "seed", 0, "seed of pictures painted of words, and of the order among exchanges of equal size")
 	f.IntVar(&q.Quality, "quality", 90, "quality of WebM, 0 to 100")
 	f.StringVar(&q.Dir, "run", "", "folder of the frames; default: beside the output")
 }
@@ -92,6 +101,9 @@ func (a *app) runMorph(ctx context.Context, o *morphOptions, args []string) erro
 func (o *morphOptions) morph(args []string) (*run.Morph, error) {
 	q := o.req
 	q.Pictures, q.Loop = args, latent.Loop(o.loop)
+	if !o.given("mode") && strings.HasPrefix(args[0], "gan:") {
+		q.Mode = "slerp"
+	}
 	if !o.given("to") {
 		q.To = float64(len(args) - 1)
 	}
@@ -124,6 +136,15 @@ func (o *morphOptions) morph(args []string) (*run.Morph, error) {
 
 // pictureName is the name of a picture or run folder without its folder and extension.
 func pictureName(path string) string {
+	if words, ok := strings.CutPrefix(path, "prompt:"); ok {
+		const most = 8 // words of a file's name
+		list := strings.FieldsFunc(words, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		return strings.Join(list[:min(most, len(list))], "-")
+	}
+	if name, ok := strings.CutPrefix(path, "gan:"); ok {
+		model, seed, _ := strings.Cut(name, "#")
+		return filepath.Base(model) + "-" + strings.ReplaceAll(seed, "/", "-")
+	}
 	base := filepath.Base(filepath.Clean(path))
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
