@@ -14,7 +14,7 @@ const Schema = 1
 
 // Names that jobs may carry. The first of each is the default.
 var (
-	Schemes    = []string{"updated", "original", "pooled"}
+	Schemes    = []string{"updated", "original", "pooled", "overview"}
 	Optimisers = []string{"adam", "adamw", "adagrad", "adamax", "radam", "rmsprop", "sgd", "diffgrad", "adamp"}
 	Starts     = []string{"codes", "pixels", "gradient", "fractal", "prior", "image"}
 	Precisions = []string{"f32", "mixed"}
