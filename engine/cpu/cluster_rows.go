@@ -119,7 +119,7 @@ func (a *assembler) fuse() {
 		case in.code == cBinaryRows && in.op == kernel.Sub && !in.reversed:
 			f.centre(in)
 		case in.code == cExpSum:
-			f.inPlace(in)
+			f.onePlace(in)
 		}
 	}
 	f.oneRow()
@@ -215,15 +215,14 @@ func (f *fuser) centre(d *instr) {
 	d.code = cNone
 }
 
-// inPlace lets the exponentials have the place of the softmax they become: memory is fetched while they are computed.
-func (f *fuser) inPlace(e *instr) {
+// onePlace lets the exponentials have the place of the softmax they become: memory is fetched while they are computed.
+func (f *fuser) onePlace(e *instr) {
 	if f.uses[e.dst] != 2 { // the sum, which is part of e, and one more
 		return
 	}
 	for i := range f.instrs {
 		if in := &f.instrs[i]; in.code == cBinaryRows && in.a == e.dst {
 			e.dst, in.a = in.dst, in.dst
-			f.def[in.dst] = f.def[e.c]
 			return
 		}
 	}
