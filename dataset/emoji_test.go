@@ -19,17 +19,6 @@ import (
 	"github.com/smalti/smalti/event"
 )
 
-func writePNG(t *testing.T, path string, img image.Image) {
-	t.Helper()
-	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeAtomic(path, b.Bytes()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func tgz(t *testing.T, files map[string]string) []byte {
 	t.Helper()
 	var b bytes.Buffer
