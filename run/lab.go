@@ -39,7 +39,7 @@ func (in *Inputs) Operands(arg string, seed uint64) ([]spec.Operand, error) {
 		paths[0] = filepath.Join(arg, outFile)
 	case isDir(arg):
 		var err error
-		if paths, err = picturesIn(arg); err != nil {
+		if paths, err = PicturesIn(arg, maxOperands); err != nil {
 			return nil, err
 		}
 	}
@@ -54,8 +54,8 @@ func (in *Inputs) Operands(arg string, seed uint64) ([]spec.Operand, error) {
 	return out, nil
 }
 
-// picturesIn lists a folder's pictures by name.
-func picturesIn(dir string) ([]string, error) {
+// PicturesIn lists a folder's pictures in the order of their names, at most most of them.
+func PicturesIn(dir string, most int) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the folder: %w", err)
@@ -69,8 +69,8 @@ func picturesIn(dir string) ([]string, error) {
 	switch {
 	case len(out) == 0:
 		return nil, spec.Refusef("name a folder with PNG, JPEG, GIF or WebP files", "%s holds no pictures", dir)
-	case len(out) > maxOperands:
-		return nil, spec.Refusef(fmt.Sprintf("take %d or fewer", maxOperands), "%s holds %d pictures", dir, len(out))
+	case len(out) > most:
+		return nil, spec.Refusef(fmt.Sprintf("take %d or fewer", most), "%s holds %d pictures", dir, len(out))
 	}
 	return out, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"os"
 
 	"github.com/smalti/smalti/latent"
 	"github.com/smalti/smalti/spec"
@@ -93,12 +92,12 @@ func (b *labBench) openOperand(sum string) (*end, error) {
 
 // lookBeside looks for a picture with a sha256 in a folder.
 func lookBeside(dir, sum string) string {
-	paths, err := picturesIn(dir)
+	paths, err := PicturesIn(dir, maxOperands)
 	if err != nil {
 		return ""
 	}
 	for _, p := range paths {
-		data, err := os.ReadFile(p)
+		data, err := readCapped(p, maxInput)
 		if got := sha256.Sum256(data); err == nil && hex.EncodeToString(got[:]) == sum {
 			return p
 		}

@@ -259,12 +259,20 @@ func (s *session) begin(ctx context.Context) error {
 	return s.painter.Begin(start)
 }
 
-// ownCodes returns the codes that an input carries, when they are of the job's model and size: such a picture is gone on
-// with exactly where it was left.
+// ownCodes returns the codes that an input carries, when they are of the job's model and size and still stand for its
+// pixels: such a picture is gone on with exactly where it was left. Those of a picture that was filtered, masked or edited
+// do not; another CPU class rounds a pixel otherwise by one step at most.
 func (s *session) ownCodes(sum string) []int32 {
 	e, err := endOf("", s.used[sum])
 	h, w, _ := s.painter.Latents()
 	if err != nil || !e.exact(s.job.VQGAN) || e.own.H != h || e.own.W != w {
+		return nil
+	}
+	shown, err := s.decoder.Decode(*e.own)
+	if err != nil {
+		return nil
+	}
+	if d, err := pixel.Compare(e.img, shown.ToImage()); err != nil || d.Max > 1 {
 		return nil
 	}
 	return e.own.Idx

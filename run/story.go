@@ -176,11 +176,11 @@ func (t *teller) first(ctx context.Context) error {
 	if len(t.req.Sources) == 0 {
 		return t.begin(ctx)
 	}
-	held, err := t.source(0)
+	source, err := t.source(0)
 	if err != nil {
 		return err
 	}
-	return t.painter.BeginAt(held)
+	return t.painter.Begin(paint.Start{Kind: paint.StartPicture, Picture: source})
 }
 
 // next starts a frame from the last one, read back from its file so that it does not matter in which sitting it was
@@ -190,21 +190,20 @@ func (t *teller) next(i int) error {
 	if err != nil {
 		return err
 	}
-	w, h := t.job.Width, t.job.Height
 	last := pixel.FromImage(e.img)
 	camera := pixel.Camera{Zoom: t.req.Zoom.At(i, 1), DX: t.req.ShiftX.At(i, 0), DY: t.req.ShiftY.At(i, 0), Angle: t.req.Rotate.At(i, 0) * math.Pi / 180}
 	start := last.Warp(camera)
 	var held []float32
 	if len(t.req.Sources) > 0 {
-		if held, err = t.source(i); err != nil {
-			return err
-		}
-		img, err := pixel.DecodeFile(t.req.Sources[min(i, len(t.req.Sources)-1)])
+		source, err := t.source(i)
 		if err != nil {
 			return err
 		}
+		if held, err = t.painter.Encode(source); err != nil {
+			return err
+		}
 		blend := float32(t.req.SourceBlend)
-		for k, v := range cover(img, w, h).Pix {
+		for k, v := range source {
 			start.Pix[k] += float32(blend * (v - start.Pix[k]))
 		}
 	}
@@ -230,13 +229,13 @@ func (t *teller) next(i int) error {
 	return t.painter.BeginFrom(z, held)
 }
 
-// source is the latent of a source frame; the last one stays when there are too few.
+// source is a source frame on the canvas; the last one stays when there are too few.
 func (t *teller) source(i int) ([]float32, error) {
 	img, err := pixel.DecodeFile(t.req.Sources[min(i, len(t.req.Sources)-1)])
 	if err != nil {
 		return nil, err
 	}
-	return t.painter.Encode(cover(img, t.job.Width, t.job.Height).Pix)
+	return cover(img, t.job.Width, t.job.Height).Pix, nil
 }
 
 // tell gives the painter the prompts of a frame, and after the first frame a rate that does not fall.

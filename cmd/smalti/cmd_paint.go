@@ -192,15 +192,8 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 	if j.Width, j.Height, err = spec.ParseSize(o.size); err != nil {
 		return nil, err
 	}
-	if len(o.clips) > 0 {
-		j.CLIP = nil
-		for _, name := range o.clips {
-			ref, err := spec.ParseModel(name)
-			if err != nil {
-				return nil, err
-			}
-			j.CLIP = append(j.CLIP, ref)
-		}
+	if err = o.judges(&j); err != nil {
+		return nil, err
 	}
 	if j.Ladder, err = spec.NewLadder(o.coarse, j.Width, j.Height, j.Steps); err != nil {
 		return nil, err
@@ -236,6 +229,21 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 	}
 	req.Job = j
 	return req, o.sitting.apply(req)
+}
+
+// judges fills in the CLIP models, when some were named.
+func (o *paintOptions) judges(j *spec.Job) error {
+	if len(o.clips) > 0 {
+		j.CLIP = nil
+	}
+	for _, name := range o.clips {
+		ref, err := spec.ParseModel(name)
+		if err != nil {
+			return err
+		}
+		j.CLIP = append(j.CLIP, ref)
+	}
+	return nil
 }
 
 // places fills in the mask, and for outpainting the size that follows from it.

@@ -165,6 +165,30 @@ func maskText(m *spec.Mask) string {
 	return fmt.Sprintf("%s, feather %g, seam %g", text, m.Feather, m.Seam)
 }
 
+// promptText is a prompt with what bounds it.
+func promptText(p spec.Prompt) string {
+	text := p.Text
+	switch {
+	case p.Image != "":
+		text = "picture " + p.Image[:min(12, len(p.Image))]
+	case p.Noise != nil:
+		text = fmt.Sprintf("noise %d", *p.Noise)
+	}
+	if p.Region != nil {
+		text += " (" + regionText(p.Region) + ")"
+	}
+	if p.Weight != 1 {
+		text += fmt.Sprintf(" (weight %g)", p.Weight)
+	}
+	if p.Stop != nil {
+		text += fmt.Sprintf(" (stop %g)", *p.Stop)
+	}
+	if p.From > 0 || p.Until > 0 {
+		text += fmt.Sprintf(" (steps %d to %d)", p.From, p.Until)
+	}
+	return text
+}
+
 // describe lists what decides a picture, one line a thing.
 func describe(j *spec.Job) [][2]string {
 	var rows [][2]string
@@ -172,26 +196,7 @@ func describe(j *spec.Job) [][2]string {
 		rows = append(rows, [2]string{name, fmt.Sprintf(format, args...)})
 	}
 	for _, p := range j.Prompts {
-		text := p.Text
-		switch {
-		case p.Image != "":
-			text = "picture " + p.Image[:min(12, len(p.Image))]
-		case p.Noise != nil:
-			text = fmt.Sprintf("noise %d", *p.Noise)
-		}
-		if p.Region != nil {
-			text += " (" + regionText(p.Region) + ")"
-		}
-		if p.Weight != 1 {
-			text += fmt.Sprintf(" (weight %g)", p.Weight)
-		}
-		if p.Stop != nil {
-			text += fmt.Sprintf(" (stop %g)", *p.Stop)
-		}
-		if p.From > 0 || p.Until > 0 {
-			text += fmt.Sprintf(" (steps %d to %d)", p.From, p.Until)
-		}
-		add("prompt", "%s", text)
+		add("prompt", "%s", promptText(p))
 	}
 	add("size", "%dx%d", j.Width, j.Height)
 	if text := ladderText(j.Ladder); text != "" {

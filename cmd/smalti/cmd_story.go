@@ -1,13 +1,9 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
-
 	"github.com/spf13/cobra"
 
+	"github.com/smalti/smalti/pixel"
 	"github.com/smalti/smalti/run"
 	"github.com/smalti/smalti/spec"
 )
@@ -104,28 +100,10 @@ func (o *storyOptions) story(args []string) error {
 		}
 	}
 	if o.source != "" {
-		if q.Sources, err = picturesOf(o.source); err != nil {
+		if q.Sources, err = run.PicturesIn(o.source, pixel.MaxFrames); err != nil {
 			return err
 		}
 	}
 	q.Film = o.film.named(slug(args[0]) + ".webm")
 	return nil
-}
-
-// picturesOf lists a folder's pictures in the order of their names.
-func picturesOf(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, e := range entries {
-		if ext := strings.ToLower(filepath.Ext(e.Name())); slices.Contains([]string{".png", ".jpg", ".jpeg", ".gif", ".webp"}, ext) {
-			out = append(out, filepath.Join(dir, e.Name()))
-		}
-	}
-	if len(out) == 0 {
-		return nil, spec.Refusef("name a folder with PNG or JPEG files, such as a video taken apart", "%s holds no pictures", dir)
-	}
-	return out, nil
 }
