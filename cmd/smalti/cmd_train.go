@@ -135,7 +135,6 @@ func runTraining[C any](ctx context.Context, a *app, r recipe[C], o *trainOption
 
 // trainingConfig assembles the configuration: the recipe's defaults or the resumed run's, then --config, then --set.
 func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts train.Options, err error) {
-	tree := map[string]any{}
 	base := any(r.defaults())
 	if o.role != "" {
 		if base, err = roleSettings(o.role); err != nil {
@@ -156,39 +155,9 @@ func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts tr
 	} else if o.out == "" {
 		return cfg, opts, spec.Refuse("--out is missing", "name a folder for the run, for example --out runs/first")
 	}
-	if tree, err = mergeJSON(tree, base); err != nil {
+	tree, err := a.settings(base, r.pack, o)
+	if err != nil {
 		return cfg, opts, err
-	}
-	if o.config != "" {
-		data, err := os.ReadFile(o.config)
-		if err != nil {
-			return cfg, opts, err
-		}
-		if tree, err = mergeJSON(tree, json.RawMessage(data)); err != nil {
-			return cfg, opts, spec.Refusef("see train.json of a run for its form", "--config %s: %v", o.config, err)
-		}
-	}
-	if o.vqgan != "" {
-		if tree["vqgan"], err = a.pinOf(o.vqgan); err != nil {
-			return cfg, opts, err
-		}
-	}
-	if o.perceptual != "" {
-		over, err := a.perceptualSettings(o.perceptual)
-		if err != nil {
-			return cfg, opts, err
-		}
-		overlay(tree, over)
-	}
-	for _, s := range o.sets {
-		if err := setJSON(tree, s); err != nil {
-			return cfg, opts, err
-		}
-	}
-	if o.resume == "" {
-		if tree["data"], err = a.trainingData(o.data, r.pack); err != nil {
-			return cfg, opts, err
-		}
 	}
 	data, err := json.Marshal(tree)
 	if err != nil {
@@ -209,6 +178,46 @@ func trainingConfig[C any](a *app, r recipe[C], o *trainOptions) (cfg C, opts tr
 		}
 	}
 	return cfg, opts, nil
+}
+
+// settings lays --config, the flags that name models, --set and --data over a base.
+func (a *app) settings(base any, pack string, o *trainOptions) (map[string]any, error) {
+	tree, err := mergeJSON(map[string]any{}, base)
+	if err != nil {
+		return nil, err
+	}
+	if o.config != "" {
+		data, err := os.ReadFile(o.config)
+		if err != nil {
+			return nil, err
+		}
+		if tree, err = mergeJSON(tree, json.RawMessage(data)); err != nil {
+			return nil, spec.Refusef("see train.json of a run for its form", "--config %s: %v", o.config, err)
+		}
+	}
+	if o.vqgan != "" {
+		if tree["vqgan"], err = a.pinOf(o.vqgan); err != nil {
+			return nil, err
+		}
+	}
+	if o.perceptual != "" {
+		over, err := a.perceptualSettings(o.perceptual)
+		if err != nil {
+			return nil, err
+		}
+		overlay(tree, over)
+	}
+	for _, s := range o.sets {
+		if err := setJSON(tree, s); err != nil {
+			return nil, err
+		}
+	}
+	if o.resume == "" {
+		if tree["data"], err = a.trainingData(o.data, pack); err != nil {
+			return nil, err
+		}
+	}
+	return tree, nil
 }
 
 // trainingData is the folder of the data, or the name of data that need none.
