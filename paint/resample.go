@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/smalti/smalti/gx"
+	"github.com/smalti/smalti/pixel"
 )
 
 // CropMatrix returns the matrix [out,in], row-major, that cuts the samples [offset, offset+size) out of a line of in
@@ -28,7 +29,7 @@ func CropMatrix(out, in, offset, size int) []float32 {
 				continue
 			}
 			for k, l := range low {
-				row[mirrored(i+k-pad, size)] += w * l
+				row[pixel.Mirrored(i+k-pad, size)] += w * l
 			}
 		}
 		for i, v := range row {
@@ -66,17 +67,4 @@ func sinc(x float64) float64 {
 		return 1
 	}
 	return math.Sin(math.Pi*x) / (math.Pi * x)
-}
-
-// mirrored mirrors an index at the first and the last of n samples, without repeating them, as often as needed.
-func mirrored(i, n int) int {
-	if n == 1 {
-		return 0
-	}
-	period := 2 * (n - 1)
-	i = ((i % period) + period) % period
-	if i >= n {
-		i = period - i
-	}
-	return i
 }

@@ -39,8 +39,8 @@ func (p Image) Warp(c Camera) Image {
 func (p Image) sample(dst []float32, x, y float64) {
 	x0, y0 := math.Floor(x), math.Floor(y)
 	fx, fy := float32(x-x0), float32(y-y0)
-	left, right := mirrored(int(x0), p.W), mirrored(int(x0)+1, p.W)
-	top, bottom := mirrored(int(y0), p.H), mirrored(int(y0)+1, p.H)
+	left, right := Mirrored(int(x0), p.W), Mirrored(int(x0)+1, p.W)
+	top, bottom := Mirrored(int(y0), p.H), Mirrored(int(y0)+1, p.H)
 	for c := range 3 {
 		a, b := p.Pix[3*(top*p.W+left)+c], p.Pix[3*(top*p.W+right)+c]
 		d, e := p.Pix[3*(bottom*p.W+left)+c], p.Pix[3*(bottom*p.W+right)+c]
@@ -49,8 +49,9 @@ func (p Image) sample(dst []float32, x, y float64) {
 	}
 }
 
-// mirrored folds an index back into 0..n-1 as mirrors at both ends show it; the outermost pixels are not repeated.
-func mirrored(i, n int) int {
+// Mirrored folds an index back into 0..n-1 as mirrors at both ends show it, as often as needed; the outermost samples are not
+// repeated.
+func Mirrored(i, n int) int {
 	if n == 1 {
 		return 0
 	}

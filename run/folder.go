@@ -44,7 +44,7 @@ func createFolder(path string) (*Folder, error) {
 			return nil, spec.Refusef("choose another folder with --run", "%s exists and is no run folder", path)
 		}
 		// Only what a run writes is removed; whatever else somebody put there stays.
-		for _, name := range []string{stateFile, eventsFile, outFile, jobFile, framesDir} {
+		for _, name := range []string{stateFile, eventsFile, outFile, jobFile, framesDir, maskFile, heatFile} {
 			if err := os.RemoveAll(filepath.Join(path, name)); err != nil {
 				return nil, fmt.Errorf("clear the run folder: %w", err)
 			}

@@ -101,6 +101,9 @@ func (r *Runner) Paint(ctx context.Context, req Painting, sink event.Sink) (Resu
 	if s.folder, err = createFolder(req.Dir); err != nil {
 		return Result{}, err
 	}
+	if err := s.showFound(); err != nil {
+		return Result{}, err
+	}
 	if err := s.begin(ctx); err != nil {
 		return Result{}, fmt.Errorf("run: start the picture: %w", err)
 	}
@@ -167,6 +170,7 @@ type session struct {
 	// embeddings[encoder][prompt] are the rows [n,D] of a prompt.
 	embeddings [][][]float32
 	used       map[string][]byte // inputs by sha256, for the run folder
+	found      *found            // the mask, if words found it in this sitting
 	folder     *Folder
 	journal    *journal
 	stage      string // what the painter was last told to do

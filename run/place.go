@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"math"
@@ -65,7 +66,7 @@ func (s *session) start(img image.Image) (pixel.Image, error) {
 }
 
 // keep makes the loop's mask of the job's.
-func (s *session) keep() (*paint.Keep, error) {
+func (s *session) keep(ctx context.Context) (*paint.Keep, error) {
 	m := s.job.Mask
 	if m == nil {
 		return nil, nil
@@ -77,6 +78,12 @@ func (s *session) keep() (*paint.Keep, error) {
 	source, err := s.start(img)
 	if err != nil {
 		return nil, err
+	}
+	if m.Words != "" {
+		if m, err = s.findMask(ctx, m, source); err != nil {
+			return nil, err
+		}
+		s.job.Mask = m
 	}
 	on, err := s.masked(m)
 	if err != nil {

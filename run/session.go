@@ -116,7 +116,7 @@ func (r *Runner) prepare(ctx context.Context, req *Painting, steps int, sink eve
 
 // makePainter makes a painter of the session's size.
 func (s *session) makePainter(ctx context.Context) error {
-	cfg, err := s.config()
+	cfg, err := s.config(ctx)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (s *session) checkBuild() {
 }
 
 // config maps the job to the loop's terms.
-func (s *session) config() (paint.Config, error) {
+func (s *session) config(ctx context.Context) (paint.Config, error) {
 	j := s.job
 	scheme, err := paint.SchemeByName(j.Cuts.Scheme)
 	if err != nil {
@@ -193,7 +193,7 @@ func (s *session) config() (paint.Config, error) {
 	if j.Losses.TV > 0 {
 		c.Pixel = append(c.Pixel, paint.WeightedPixelLoss{Loss: paint.TotalVariation{}, Weight: paint.Const(j.Losses.TV)})
 	}
-	if c.Keep, err = s.keep(); err != nil {
+	if c.Keep, err = s.keep(ctx); err != nil {
 		return paint.Config{}, err
 	}
 	wrap := wrapOf(j.Tile)
@@ -280,9 +280,12 @@ func (s *session) ownCodes(sum string) []int32 {
 
 // picture decodes an input and remembers it for the run folder.
 func (s *session) picture(sum string) (image.Image, error) {
-	data, err := s.req.Inputs.read(sum)
-	if err != nil {
-		return nil, err
+	data, ok := s.used[sum]
+	if !ok {
+		var err error
+		if data, err = s.req.Inputs.read(sum); err != nil {
+			return nil, err
+		}
 	}
 	img, err := pixel.Decode(bytes.NewReader(data))
 	if err != nil {

@@ -8,11 +8,19 @@ import (
 // Tiles are the axes along which a picture may continue at its opposite side.
 var Tiles = []string{"x", "y", "xy"}
 
+// MaskThreshold is the usual threshold of a mask that is found by words.
+const MaskThreshold = 0.5
+
 // Mask says what is painted of a picture that a job starts from; everything else stays as it is, pixel by pixel. Exactly
-// one of Picture, Region and Outpaint is set.
+// one of Picture, Words, Region and Outpaint is set; a mask that was found by words also has its Picture.
 type Mask struct {
-	Picture string  `json:"picture,omitempty"` // sha256 of a picture that is light where to paint
-	Region  *Region `json:"region,omitempty"`  // where to paint
+	Picture string `json:"picture,omitempty"` // sha256 of a picture that is light where to paint
+	// Words say what to paint over: where the picture's heat for the job's CLIP models is at least Threshold, in shares of the
+	// way from its median to its most.
+	Words     string  `json:"words,omitempty"`
+	Threshold float64 `json:"threshold,omitempty"`
+
+	Region *Region `json:"region,omitempty"` // where to paint
 	// Outpaint are the pixels to paint beyond the picture's sides: left, top, right, bottom. The canvas is so much larger
 	// than the picture.
 	Outpaint *[4]int `json:"outpaint,omitempty"`
@@ -69,19 +77,24 @@ func (m *Mask) validate(j *Job) error {
 		return nil
 	}
 	kinds := 0
-	for _, set := range []bool{m.Picture != "", m.Region != nil, m.Outpaint != nil} {
+	for _, set := range []bool{m.Picture != "" || m.Words != "", m.Region != nil, m.Outpaint != nil} {
 		if set {
 			kinds++
 		}
 	}
 	if kinds != 1 {
-		return Refuse("the mask is said twice or not at all", "give one of --mask FILE, --mask REGION and --outpaint")
+		return Refuse("the mask is said twice or not at all", "give one of --mask FILE, --mask REGION, --mask-words and --outpaint")
 	}
 	if j.Start.Kind != "image" {
 		return Refuse("a mask needs a picture to keep", "name it with --init FILE")
 	}
 	if err := m.Region.validate(); err != nil {
 		return err
+	}
+	if m.Words != "" {
+		if err := CheckThreshold("--mask-threshold", m.Threshold); err != nil {
+			return err
+		}
 	}
 	if o := m.Outpaint; o != nil {
 		if min(o[0], o[1], o[2], o[3]) < 0 || o[0]+o[2] >= j.Width || o[1]+o[3] >= j.Height || o[0]+o[1]+o[2]+o[3] == 0 {
@@ -93,3 +106,6 @@ func (m *Mask) validate(j *Job) error {
 	}
 	return within("--seam", m.Seam, 0, 1e6)
 }
+
+// CheckThreshold refuses what no heat reaches or all of it does.
+func CheckThreshold(name string, v float64) error { return within(name, v, 0.01, 1) }

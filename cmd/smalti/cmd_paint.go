@@ -32,6 +32,8 @@ type paintOptions struct {
 	losses, filters, drops []string
 	regions                []string
 	mask, outpaint         string
+	maskWords              string
+	maskThreshold          float64
 	maskInvert             bool
 	feather, seam          float64
 	plateau                string
@@ -81,6 +83,7 @@ The picture is a PNG that carries its recipe: smalti rerun paints it again, byte
   smalti paint "a lighthouse at night | fog:-0.5" -o lighthouse.png --size 192x128 --seed 7 --preset fine
   smalti paint "in the style of a mosaic" --init photo.jpg --init-weight 0.5
   smalti paint "a window" --init house.png --mask rect:40,40,32,32 -o house-window.png
+  smalti paint "a thatched roof" --init house.png --mask-words "the roof" -o house-thatched.png
   smalti paint "pebbles" --tile xy
   smalti paint "a meadow" --region-prompt "circle:64,80,30=a red apple"
   smalti paint "a snowflake" --filter mirror:square --loss palette:2:ffffff,3366cc`,
@@ -122,7 +125,9 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.noises, "noise-prompt", nil, "a random direction, `SEED[:weight]`; may be given again")
 	f.StringArrayVar(&o.regions, "region-prompt", nil, "a prompt for a part of the picture, `REGION=PROMPT`: circle:X,Y,R[,FEATHER] or rect:X,Y,W,H[,FEATHER]; may be given again")
 	f.StringVar(&o.mask, "mask", "", "keep the picture of --init and paint only where `FILE` is light, or in a REGION")
-	f.BoolVar(&o.maskInvert, "mask-invert", false, "paint where the mask is dark")
+	f.StringVar(&o.maskWords, "mask-words", "", "keep the picture of --init and paint only over what the `WORDS` say, where CLIP finds it")
+	f.Float64Var(&o.maskThreshold, "mask-threshold", spec.MaskThreshold, "heat from which on --mask-words counts, in shares of the way from the median to the most")
+	f.BoolVar(&o.maskInvert, "mask-invert", false, "paint where the mask is dark, or what it finds is not")
 	f.StringVar(&o.outpaint, "outpaint", "", "paint beyond the picture of --init: `LEFT,TOP,RIGHT,BOTTOM` pixels")
 	f.Float64Var(&o.feather, "feather", 8, "pixels inside the mask over which new and old are mixed")
 	f.Float64Var(&o.seam, "seam", 1, "weight of the loss that makes new and old meet there")
@@ -248,7 +253,7 @@ func (o *paintOptions) judges(j *spec.Job) error {
 
 // places fills in the mask, and for outpainting the size that follows from it.
 func (o *paintOptions) places(j *spec.Job, req *run.Painting) (err error) {
-	if o.mask == "" && o.outpaint == "" {
+	if o.mask == "" && o.outpaint == "" && !o.given("mask-words") {
 		return nil
 	}
 	m := &spec.Mask{Invert: o.maskInvert, Feather: o.feather, Seam: o.seam}
@@ -263,6 +268,14 @@ func (o *paintOptions) places(j *spec.Job, req *run.Painting) (err error) {
 				return err
 			}
 			j.Width, j.Height = img.Bounds().Dx()+m.Outpaint[0]+m.Outpaint[2], img.Bounds().Dy()+m.Outpaint[1]+m.Outpaint[3]
+		}
+	}
+	if o.given("mask-words") {
+		if m.Words, m.Threshold = strings.TrimSpace(o.maskWords), o.maskThreshold; m.Words == "" {
+			return spec.Refuse("--mask-words is empty", `say what to paint over, for example --mask-words "the roof"`)
+		}
+		if o.mask != "" {
+			return spec.Refuse("the mask is said twice", "give one of --mask and --mask-words")
 		}
 	}
 	switch {

@@ -154,6 +154,8 @@ func ladderText(rungs []spec.Rung) string {
 func maskText(m *spec.Mask) string {
 	text := fmt.Sprintf("outpaint %v", m.Outpaint)
 	switch {
+	case m.Words != "":
+		text = fmt.Sprintf("where it shows %q, heat from %g", m.Words, m.Threshold)
 	case m.Picture != "":
 		text = "picture " + m.Picture[:min(12, len(m.Picture))]
 	case m.Region != nil:

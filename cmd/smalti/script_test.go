@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		"mklarge":  func() { makeLarge(os.Args[1], os.Args[2]) },
 		"rss":      func() { limitMemory(os.Args[1:]) },
 		"mkidx":    func() { makeIDX(os.Args[1]) },
+		"mkpair":   func() { makePair(os.Args[1]) },
+		"whiter":   func() { checkWhiter(os.Args[1], os.Args[2]) },
 		"kept":     func() { checkKept(os.Args[1:]) },
 		"truncate": func() { truncate(os.Args[1], os.Args[2]) },
 	})
@@ -160,4 +162,41 @@ func truncate(path, n string) {
 	size, err := strconv.ParseInt(n, 10, 64)
 	fail(err)
 	fail(os.Truncate(path, size))
+}
+
+// makePair writes a picture with a red circle in its left half and a blue square in its right one: mkpair FILE.
+func makePair(path string) {
+	img := image.NewNRGBA(image.Rect(0, 0, 128, 64))
+	for y := range 64 {
+		for x := range 128 {
+			c := color.NRGBA{255, 255, 255, 255}
+			if dx, dy := x-32, y-32; dx*dx+dy*dy < 22*22 {
+				c = color.NRGBA{220, 20, 30, 255}
+			} else if x >= 76 && x < 116 && y >= 12 && y < 52 {
+				c = color.NRGBA{30, 60, 220, 255}
+			}
+			img.SetNRGBA(x, y, c)
+		}
+	}
+	f, err := os.Create(path)
+	fail(err)
+	fail(png.Encode(f, img))
+	fail(f.Close())
+}
+
+// checkWhiter fails unless one half of a mask has more light than the other: whiter FILE left|right.
+func checkWhiter(path, half string) {
+	img, err := pixel.DecodeFile(path)
+	fail(err)
+	var sum [2]int
+	b := img.Bounds()
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			r, _, _, _ := img.At(b.Min.X+x, b.Min.Y+y).RGBA()
+			sum[2*x/b.Dx()] += int(r >> 8)
+		}
+	}
+	if sum[0] == sum[1] || (sum[0] > sum[1]) != (half == "left") {
+		fail(fmt.Errorf("the left half has %d, the right one %d", sum[0], sum[1]))
+	}
 }

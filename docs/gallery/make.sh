@@ -32,4 +32,6 @@ run paint "a blue sea" --loss edge:5:ffffff:0.12 --seed 3 --steps 80 -o edge.png
 run paint "a red apple" --init ring.png --mask circle:64,64,24 --seed 2 --steps 60 -o mask.png
 run paint "fire" --init star.png --outpaint 32,32,32,32 --seed 2 --steps 60 -o outpaint.png
 run paint "a green meadow" --region-prompt "rect:0,0,64,128=a red apple" --region-prompt "rect:64,0,64,128=a blue fish" --seed 2 --steps 80 -o regions.png
+run clip heat heart.png "a purple heart" -o heat.png
+run paint "a red apple" --init heart.png --mask-words "a purple heart" --seed 2 --steps 60 -o mask-words.png
 cp -- *.png *.gif "$out"
