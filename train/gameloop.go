@@ -171,8 +171,9 @@ func (r *gameRun) steps(ctx context.Context) (Result, error) {
 	c := r.Config
 	r.sink.Emit(event.Event{Kind: event.Started, Step: r.state.step, Steps: c.Steps, Text: map[string]string{"recipe": r.Game.Name()}, Values: r.sizes()})
 	t := newTurns(r.Game, c.MicroBatches)
-	ahead := prefetch(ctx, t, r.state.step, c.Steps, len(t.order), 2*c.MicroBatches)
-	defer ahead.close()
+	begin := func() *batches { return prefetch(ctx, t, r.state.step, c.Steps, len(t.order), 2*c.MicroBatches) }
+	ahead := begin()
+	defer func() { ahead.close() }()
 	r.window.restart(r.now())
 	saved := -1
 	if r.state.step == 0 {
@@ -185,13 +186,21 @@ func (r *gameRun) steps(ctx context.Context) (Result, error) {
 			return r.stop(ctx, saved)
 		}
 		micros, err := r.gather(ahead)
-		if err != nil {
-			if ctx.Err() != nil {
-				return r.stop(ctx, saved)
-			}
-			return r.result(nil), err
+		if err != nil && ctx.Err() != nil {
+			return r.stop(ctx, saved)
 		}
-		if err := r.step(micros); err != nil {
+		if err == nil {
+			err = r.step(micros)
+		}
+		if errors.Is(err, ErrNotFinite) {
+			if err = r.rollBack(err); err == nil {
+				saved = r.state.step
+				ahead.close()
+				ahead = begin()
+				continue
+			}
+		}
+		if err != nil {
 			return r.result(nil), err
 		}
 		if err := r.after(ctx, &saved); err != nil {
@@ -250,7 +259,7 @@ func (r *gameRun) gather(ahead *batches) (micros [][]Array, err error) {
 	return micros, nil
 }
 
-// step plays every phase once through. After an error the state must not be saved: the players are at different steps.
+// step plays every phase once through. After an error the state must not be saved, only set back: the players are at different steps.
 func (r *gameRun) step(micros [][]Array) error {
 	m := r.Config.MicroBatches
 	for i, p := range r.board.phases {
@@ -285,6 +294,7 @@ func (r *gameRun) turn(phase, count int, micros [][]Array) error {
 		scale *= limit / norm
 	}
 	c := p.Optimiser
+	c.LR = r.state.slower(c.LR)
 	c.Workers, c.MicroBatches = r.Config.Workers, r.Config.MicroBatches
 	pl.flat.update(c, count, sum.grad, scale)
 	pl.version++

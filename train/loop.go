@@ -333,7 +333,7 @@ func (r *run) update(sum gradient) ([]float64, error) {
 			scale *= limit / norms[i]
 		}
 		o := s.Optimiser
-		o.LR /= float64(int(1) << r.state.rollBacks)
+		o.LR = r.state.slower(o.LR)
 		s.flat.update(o, count, grads[i], scale)
 	}
 	return norms, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/smalti/smalti/event"
@@ -66,5 +67,53 @@ func TestRollBackGoesOnAtHalfTheRateAndResumesByteEqual(t *testing.T) {
 	}
 	if !bytes.Equal(readFile(t, whole, StateFile), readFile(t, parts, StateFile)) {
 		t.Error("a run that was set back and one that was stopped after that differ")
+	}
+}
+
+// tripped is a duel whose maker meets a NaN in its eighth step the first time it gets there.
+type tripped struct {
+	duel
+	trips *atomic.Int32
+}
+
+func (d tripped) Batch(at Turn) ([]Array, error) {
+	arrays, err := d.duel.Batch(at)
+	if at.Step == 7 && at.Phase == 1 && at.Micro == 0 && d.trips.Add(-1) >= 0 {
+		arrays[0].F[0] = float32(math.NaN())
+	}
+	return arrays, err
+}
+
+func TestGameRollBackGoesOnAtHalfTheRatesAndResumesByteEqual(t *testing.T) {
+	c := toyConfig()
+	game := func(dir string, sink event.Sink) GameLoop {
+		l := duelLoop(c, dir)
+		trips := new(atomic.Int32)
+		trips.Store(1)
+		l.Game, l.Sink = tripped{duel{c: c}, trips}, sink
+		return l
+	}
+	var rec event.Recorder
+	whole := game(t.TempDir(), &rec)
+	runDuel(t, whole)
+	w, ok := rec.Last(event.Warning)
+	if !ok || !strings.Contains(w.Message, "in step 8: back to the checkpoint of step 4, on at 1/2") {
+		t.Errorf("it said %q", w.Message)
+	}
+	sound := duelLoop(c, t.TempDir())
+	runDuel(t, sound)
+	if bytes.Equal(readFile(t, whole.Dir, StateFile), readFile(t, sound.Dir, StateFile)) {
+		t.Error("half the rates end where the whole ones do")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	parts := game(t.TempDir(), cancelAt(10, cancel))
+	if _, err := parts.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	parts.Sink, parts.Resume = nil, true
+	runDuel(t, parts)
+	if !bytes.Equal(readFile(t, whole.Dir, StateFile), readFile(t, parts.Dir, StateFile)) {
+		t.Error("a game that was set back and one that was stopped after that differ")
 	}
 }
