@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"sync"
 
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -38,6 +40,7 @@ type PriorConfig struct {
 	Captions   int     `json:"captions"`   // captions sampled to choose it
 	Drop       float64 `json:"drop"`       // share of captions taken away, which guidance needs, [0,1)
 	Keep       float64 `json:"keep"`       // share of codes read as they are, the others replaced, (0,1]
+	Repeat     int     `json:"repeat"`     // steps after which the same scenes come again, their codes remembered; 0 never
 
 	EvalPictures int      `json:"eval_pictures"` // pictures of each set of an evaluation
 	Prompts      []string `json:"prompts"`       // of the sheet of samples
@@ -84,6 +87,8 @@ func (c PriorConfig) Validate() error {
 		return fmt.Errorf("train: drop is out of range: %g", c.Drop)
 	case !(c.Keep > 0 && c.Keep <= 1):
 		return fmt.Errorf("train: keep is out of range: %g", c.Keep)
+	case c.Repeat < 0 || c.Repeat > 1<<16:
+		return fmt.Errorf("train: repeat is out of range: %d", c.Repeat)
 	case c.EvalPictures < 1 || c.EvalPictures > 1<<14:
 		return fmt.Errorf("train: eval_pictures is out of range: %d", c.EvalPictures)
 	case c.Samples < 0 || c.Samples > 64:
@@ -207,14 +212,20 @@ type priorRecipe struct {
 	coder  *coder
 	tokens *clip.Tokenizer
 	judge  priorJudge
+
+	mu    sync.Mutex
+	known map[uint64]coded // scenes that come again, by the key of their micro-batch
 }
+
+// coded are the captions [n,p] and the codes [n,s] of a micro-batch of scenes; shared, not to be written.
+type coded struct{ captions, codes []int32 }
 
 func newPriorRecipe(cfg PriorConfig, data *scenes, coder *coder) (*priorRecipe, error) {
 	v, err := clip.UnpackVocab(cfg.Model.Text.Tokens)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	r := &priorRecipe{cfg: cfg, data: data, coder: coder, tokens: clip.NewTokenizer(v)}
+	r := &priorRecipe{cfg: cfg, data: data, coder: coder, tokens: clip.NewTokenizer(v), known: map[uint64]coded{}}
 	r.judge, err = newPriorJudge(r)
 	return r, err
 }
@@ -232,26 +243,50 @@ func (r *priorRecipe) Loss(v *gx.Vars, in []*graph.Node) Output {
 // Decays picks the matrices of linear layers, as minGPT does: tables, positions, norms and biases do not decay.
 func (r *priorRecipe) Decays(d gx.Decl) bool { return prior.Decays(d) }
 
-// Batch composes scenes, encodes them and drops some of their captions.
+// Batch draws scenes and drops some of their captions; what is dropped and replaced differs when the scenes come again.
 func (r *priorRecipe) Batch(step, micro int) ([]Array, error) {
 	c, n := r.cfg, r.cfg.Train.BatchSize
 	key := c.Train.batchKey(step, micro)
-	b := r.data.train.Batch(c.Train.Seed, key, n, c.Size)
-	codes, err := r.coder.encode(b.Pix, n, c.Size)
+	b, err := r.scenes(step, micro)
 	if err != nil {
 		return nil, err
 	}
-	captions, err := r.conditions(b.Captions)
-	if err != nil {
-		return nil, err
-	}
+	captions, seen := slices.Clone(b.captions), b.codes
 	c.Model.DropCaptions(captions, c.Drop, rng.New(c.Train.Seed, "prior/drop", key))
-	seen := codes
 	if c.Keep < 1 {
-		seen = c.Model.Corrupt(codes, c.Keep, rng.New(c.Train.Seed, "prior/corrupt", key))
+		seen = c.Model.Corrupt(b.codes, c.Keep, rng.New(c.Train.Seed, "prior/corrupt", key))
 	}
-	p, s := c.Model.Prefix(), len(codes)/n
-	return []Array{Ints(captions, n, p), Ints(seen, n, s), Ints(codes, n, s)}, nil
+	p, s := c.Model.Prefix(), len(b.codes)/n
+	return []Array{Ints(captions, n, p), Ints(seen, n, s), Ints(b.codes, n, s)}, nil
+}
+
+// scenes composes and encodes the scenes of a micro-batch, or remembers them.
+func (r *priorRecipe) scenes(step, micro int) (coded, error) {
+	c, n := r.cfg, r.cfg.Train.BatchSize
+	if c.Repeat > 0 {
+		step %= c.Repeat
+	}
+	key := c.Train.batchKey(step, micro)
+	r.mu.Lock()
+	b, ok := r.known[key]
+	r.mu.Unlock()
+	if ok {
+		return b, nil
+	}
+	drawn := r.data.train.Batch(c.Train.Seed, key, n, c.Size)
+	var err error
+	if b.codes, err = r.coder.encode(drawn.Pix, n, c.Size); err != nil {
+		return b, err
+	}
+	if b.captions, err = r.conditions(drawn.Captions); err != nil {
+		return b, err
+	}
+	if c.Repeat > 0 {
+		r.mu.Lock()
+		r.known[key] = b
+		r.mu.Unlock()
+	}
+	return b, nil
 }
 
 // conditions are the tokens of captions, [len(captions),p].

@@ -62,7 +62,7 @@ func toyPrior() PriorConfig {
 	c.Data = ShapesData
 	c.Model.Layers, c.Model.Heads, c.Model.Width = 1, 2, 16
 	c.Model.Text = &prior.TextEncoder{Length: 6, Width: 8}
-	c.Captions, c.Vocabulary, c.EvalPictures, c.Keep, c.Drop = 100, 600, 20, .9, .3
+	c.Captions, c.Vocabulary, c.EvalPictures, c.Keep, c.Drop, c.Repeat = 100, 600, 20, .9, .3, 2
 	c.Prompts = []string{"a red circle", "a star"}
 	t := &c.Train
 	t.Steps, t.BatchSize, t.Warmup, t.ScalarsEvery, t.EvalEvery, t.SaveEvery = 4, 6, 1, 1, 0, 2
@@ -214,6 +214,7 @@ func TestPriorBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.cfg.Repeat = 0
 	a, err := r.Batch(1, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -232,6 +233,12 @@ func TestPriorBatch(t *testing.T) {
 	one, err := coder.encode(slices.Clone(scenes.Pix[2*plane:3*plane]), 1, c.Size)
 	if err != nil || !slices.Equal(one, a[2].I[2*16:3*16]) {
 		t.Errorf("encoded alone %v, in the batch %v, %v", one, a[2].I[2*16:3*16], err)
+	}
+	r.cfg.Repeat = 3
+	first, _ := r.Batch(1, 0)
+	later, _ := r.Batch(4, 0) // remembered
+	if !slices.Equal(first[2].I, a[2].I) || !slices.Equal(later[2].I, a[2].I) || slices.Equal(later[1].I, a[1].I) {
+		t.Error("scenes that come again differ, or the same codes are replaced")
 	}
 	none, dropped := r.cfg.Model.Text.NoCaption(), 0
 	for row := range slices.Chunk(a[0].I, 6) {
