@@ -37,7 +37,7 @@ func newClipJudge(r *clipRecipe) clipJudge {
 			j.sets = append(j.sets, retrievalSet{name, pix, captions})
 		}
 	}
-	for _, s := range r.data.sets(n, size) {
+	for _, s := range r.data.sets(n, size, true) {
 		add(s.name, s.pix, s.captions)
 	}
 	// Scenes as in training, not distorted: colours, grounds and places count here.

@@ -84,8 +84,9 @@ type plainPictures struct {
 	captions []string
 }
 
-// sets are the pictures that training never sees, at most n of a kind: of a pack sprites plain on white, each caption once.
-func (s *scenes) sets(n, size int) []plainPictures {
+// sets are the pictures that training never sees, at most n of a kind: of a pack sprites plain on white. once takes each caption
+// once, which retrieval needs.
+func (s *scenes) sets(n, size int, once bool) []plainPictures {
 	var out []plainPictures
 	add := func(name string, pix []float32, captions []string) {
 		if len(captions) > 0 {
@@ -93,23 +94,23 @@ func (s *scenes) sets(n, size int) []plainPictures {
 		}
 	}
 	if s.held != nil {
-		pix, captions := plainAlbum(s.held, n, size)
+		pix, captions := plainAlbum(s.held, n, size, once)
 		add("held", pix, captions)
 		return out
 	}
-	pix, captions := plainSet(s.heldConcepts, n, size)
+	pix, captions := plainSet(s.heldConcepts, n, size, once)
 	add("concepts", pix, captions)
-	pix, captions = plainSet(s.heldStyle, n, size)
+	pix, captions = plainSet(s.heldStyle, n, size, once)
 	add("style", pix, captions)
 	return out
 }
 
-// plainAlbum takes at most n pictures of an album, spread evenly over it, each caption once.
-func plainAlbum(a *dataset.Album, n, size int) (pix []float32, captions []string) {
+// plainAlbum takes at most n pictures of an album, spread evenly over it; once for each caption if asked.
+func plainAlbum(a *dataset.Album, n, size int, once bool) (pix []float32, captions []string) {
 	seen := map[string]bool{}
 	var kept []int
 	for i, p := range a.Pictures {
-		if !seen[p.Captions[0]] {
+		if !once || !seen[p.Captions[0]] {
 			seen[p.Captions[0]] = true
 			kept = append(kept, i)
 		}
@@ -122,12 +123,12 @@ func plainAlbum(a *dataset.Album, n, size int) (pix []float32, captions []string
 	return pix, captions
 }
 
-// plainSet draws at most n sprites plain on white, spread evenly over the list, each caption once.
-func plainSet(sprites []*dataset.Sprite, n, size int) (pix []float32, captions []string) {
+// plainSet draws at most n sprites plain on white, spread evenly over the list; once for each caption if asked.
+func plainSet(sprites []*dataset.Sprite, n, size int, once bool) (pix []float32, captions []string) {
 	seen := map[string]bool{}
 	var kept []*dataset.Sprite
 	for _, s := range sprites {
-		if _, caption := dataset.Plain(s, 4); !seen[caption] {
+		if _, caption := dataset.Plain(s, 4); !once || !seen[caption] {
 			seen[caption] = true
 			kept = append(kept, s)
 		}

@@ -30,13 +30,13 @@ type pictureSet struct {
 
 func newVQGANJudge(r *vqganRecipe) vqganJudge {
 	var j vqganJudge
-	for _, s := range r.data.sets(r.cfg.EvalPictures, r.cfg.Crop) {
+	for _, s := range r.data.sets(r.cfg.EvalPictures, r.cfg.Crop, false) {
 		j.sets = append(j.sets, pictureSet{s.name, len(s.captions), s.pix})
 	}
 	return j
 }
 
-// Evaluate reports, for each set, the peak signal-to-noise ratio in decibels over all its pixels, the mean structural
+// Evaluate reports, for each set, the mean peak signal-to-noise ratio in decibels, the mean structural
 // similarity and the perceptual distance; over all sets the Fréchet distance of the originals' and the reconstructions'
 // features, the number of codes in use and their perplexity. The sheet shows pictures over their reconstructions.
 func (r *vqganRecipe) Evaluate(ctx context.Context, e *engine.Engine, values Values) (Evaluation, error) {
@@ -67,7 +67,7 @@ func (r *vqganRecipe) Evaluate(ctx context.Context, e *engine.Engine, values Val
 			return Evaluation{}, err
 		}
 		before, after = append(before, y.before...), append(after, y.after...)
-		ev.Scores[s.name+"_psnr"], ev.Scores[s.name+"_ssim"] = psnr(s.pix, y.pix), meanSSIM(s.pix, y.pix, r.cfg.Crop)
+		ev.Scores[s.name+"_psnr"], ev.Scores[s.name+"_ssim"] = meanPSNR(s.pix, y.pix, r.cfg.Crop), meanSSIM(s.pix, y.pix, r.cfg.Crop)
 		if r.look != nil {
 			ev.Scores[s.name+"_perceptual"] = mean(y.distance)
 		}
@@ -156,6 +156,16 @@ func meanSSIM(x, y []float32, size int) float64 {
 	plane, sum := size*size*3, 0.
 	for at := 0; at < len(x); at += plane {
 		sum += pixel.SSIM(pixel.Image{W: size, H: size, Pix: x[at : at+plane]}, pixel.Image{W: size, H: size, Pix: y[at : at+plane]})
+	}
+	return sum / float64(len(x)/plane)
+}
+
+// meanPSNR is the mean over pictures of side size of the peak signal-to-noise ratio in decibels, as it is reported in papers.
+func meanPSNR(x, y []float32, size int) float64 {
+	plane := size * size * 3
+	sum := 0.
+	for at := 0; at < len(x); at += plane {
+		sum += psnr(x[at:at+plane], y[at:at+plane])
 	}
 	return sum / float64(len(x)/plane)
 }
