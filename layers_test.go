@@ -35,6 +35,7 @@ var laws = []law{
 	{pkg: "paint", forbid: []string{"clip", "vqgan", "run", "store", "weights", "os"}, why: "the loop works over its own interfaces and knows no model and no file"},
 	{pkg: "clip", forbid: []string{"vqgan", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "clip/search", forbid: []string{"gomlx", "engine", "clip", "run", "store", "ui"}, why: "an index is files and unit vectors, whatever made them"},
+	{pkg: "clip/head", forbid: []string{"gomlx", "engine", "clip", "run", "store", "ui", "os"}, why: "a head is numbers over features, whatever made them"},
 	{pkg: "vqgan", forbid: []string{"clip", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "gan", forbid: []string{"clip", "vqgan", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "prior", forbid: []string{"clip", "vqgan", "gan", "run", "train", "paint", "pixel"}, why: "a prior knows codes and tokens; pictures and words are other families' business"},
@@ -68,7 +69,7 @@ var onlyFrom = map[string][]string{
 }
 
 // light packages reach no GoMLX at all, however indirectly.
-var light = []string{"ui", "track", "spec", "event", "store", "store/hub", "weights", "pixel", "clip/search", "latent", "dataset"}
+var light = []string{"ui", "track", "spec", "event", "store", "store/hub", "weights", "pixel", "clip/search", "clip/head", "latent", "dataset"}
 
 func TestLayers(t *testing.T) {
 	imports := readImports(t)

@@ -18,13 +18,13 @@ import (
 	"github.com/smalti/smalti/spec"
 )
 
-// Inputs finds the picture files that a job names by sha256.
+// Inputs finds the files, pictures mostly, that a job names by sha256.
 type Inputs struct {
 	Paths  map[string]string // by sha256
 	folder *Folder           // where earlier sittings kept theirs
 }
 
-// AddInput reads a picture file and returns its sha256, by which the job names it.
+// AddInput reads a file and returns its sha256, by which the job names it.
 func (in *Inputs) AddInput(path string) (string, error) {
 	data, err := readCapped(path, maxInput)
 	if err != nil {
@@ -56,14 +56,14 @@ func (in *Inputs) read(sum string) ([]byte, error) {
 	return data, nil
 }
 
-// MissingInputError says that a picture which the job needs is not there.
+// MissingInputError says that a file which the job needs is not there.
 type MissingInputError struct {
 	SHA256 string
 	err    error
 }
 
 func (e *MissingInputError) Error() string {
-	return fmt.Sprintf("the job needs the picture with sha256 %s: %v", short(e.SHA256), e.err)
+	return fmt.Sprintf("the job needs the file with sha256 %s: %v", short(e.SHA256), e.err)
 }
 func (e *MissingInputError) Unwrap() error { return e.err }
 
@@ -199,7 +199,8 @@ func (s *session) config(ctx context.Context) (paint.Config, error) {
 	wrap := wrapOf(j.Tile)
 	c.Torus = paint.Torus{Rows: wrap.Rows, Columns: wrap.Columns}
 	c.Pixel = append(c.Pixel, looks(j.Losses.Look)...)
-	return c, nil
+	c.Embedding, err = s.tastes()
+	return c, err
 }
 
 // rate is the learning rate in absolute steps: a cosine over the length that the job was laid out for, restarts of it, or
@@ -278,20 +279,29 @@ func (s *session) ownCodes(sum string) []int32 {
 	return e.own.Idx
 }
 
-// picture decodes an input and remembers it for the run folder.
-func (s *session) picture(sum string) (image.Image, error) {
+// input returns the bytes of an input and remembers them for the run folder.
+func (s *session) input(sum string) ([]byte, error) {
 	data, ok := s.used[sum]
 	if !ok {
 		var err error
 		if data, err = s.req.Inputs.read(sum); err != nil {
 			return nil, err
 		}
+		s.used[sum] = data
+	}
+	return data, nil
+}
+
+// picture decodes an input.
+func (s *session) picture(sum string) (image.Image, error) {
+	data, err := s.input(sum)
+	if err != nil {
+		return nil, err
 	}
 	img, err := pixel.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("run: read the picture with sha256 %s: %w", short(sum), err)
 	}
-	s.used[sum] = data
 	return img, nil
 }
 

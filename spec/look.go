@@ -8,7 +8,7 @@ import (
 )
 
 // LookLosses are losses on how the picture looks, whatever it shows. Weights may be negative: away from it.
-var LookLosses = []string{"saturation", "symmetry", "smoothness", "palette", "edge"}
+var LookLosses = []string{"saturation", "symmetry", "smoothness", "palette", "edge", "aesthetic"}
 
 // Filters change the picture before anybody looks at it.
 var Filters = []string{"pixelart", "mirror", "posterise"}
@@ -22,6 +22,7 @@ type Look struct {
 	Weight  float64  `json:"weight"`
 	Colours []string `json:"colours,omitempty"` // of palette, and one of edge: rrggbb
 	Width   float64  `json:"width,omitempty"`   // of edge: share of each side that is frame
+	Head    string   `json:"head,omitempty"`    // of aesthetic: sha256 of the file with the linear head
 }
 
 // Filter is a filter with its settings.
@@ -32,7 +33,8 @@ type Filter struct {
 	Colours []string `json:"colours,omitempty"`
 }
 
-// ParseLook reads NAME:WEIGHT, palette:WEIGHT:COLOUR,COLOUR... and edge:WEIGHT[:COLOUR[:WIDTH]].
+// ParseLook reads NAME:WEIGHT, palette:WEIGHT:COLOUR,COLOUR..., edge:WEIGHT[:COLOUR[:WIDTH]] and aesthetic:WEIGHT:FILE, whose
+// Head is the file's path: the caller puts the file's sha256 in its place.
 func ParseLook(s string) (Look, error) {
 	parts := strings.Split(s, ":")
 	l := Look{Name: parts[0]}
@@ -49,6 +51,8 @@ func ParseLook(s string) (Look, error) {
 		if len(rest) == 1 {
 			l.Colours, rest = strings.Split(rest[0], ","), nil
 		}
+	case "aesthetic":
+		l.Head, rest = strings.Join(rest, ":"), nil // paths may have colons
 	case "edge":
 		l.Colours, l.Width = []string{"ffffff"}, 0.08
 		if len(rest) > 0 {
@@ -77,6 +81,9 @@ func (l Look) validate() error {
 	colours := map[string][2]int{"palette": {1, 256}, "edge": {1, 1}}[l.Name]
 	if err := validateColours("--loss "+l.Name, l.Colours, colours); err != nil {
 		return err
+	}
+	if (l.Name == "aesthetic") != (l.Head != "") {
+		return Refuse("only --loss aesthetic has a head, and it needs one", "write aesthetic:WEIGHT:FILE; smalti clip head makes such a file")
 	}
 	if l.Name == "edge" {
 		return within("the width of --loss edge", l.Width, 0.001, 0.49)

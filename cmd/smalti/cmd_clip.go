@@ -22,7 +22,7 @@ import (
 func (a *app) newCLIP() *cobra.Command {
 	var name string
 	cmd := group("clip", "Compare pictures with words, and look inside CLIP",
-		a.newCLIPScore(&name), a.newCLIPEmbed(&name), a.newCLIPClassify(&name), a.newCLIPSearch(&name), a.newCLIPHeat(&name), a.newCLIPInspect(&name))
+		a.newCLIPScore(&name), a.newCLIPEmbed(&name), a.newCLIPClassify(&name), a.newCLIPSearch(&name), a.newCLIPHeat(&name), a.newCLIPHead(&name), a.newCLIPInspect(&name))
 	cmd.PersistentFlags().StringVar(&name, "clip", spec.Default().CLIP[0].Name, "model to use")
 	return cmd
 }

@@ -139,7 +139,7 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.plateau, "plateau", "", "lower the learning rate after `STEPS[:FACTOR]` without a better score (factor 0.5)")
 	f.IntVar(&o.autoStop, "auto-stop", 0, "end the picture after so many steps without a better score; 0 never does")
 	f.Float64Var(&j.Losses.TV, "tv", 0, "weight of the total variation, which smooths")
-	f.StringArrayVar(&o.losses, "loss", nil, "loss on the look, `NAME:WEIGHT`: "+strings.Join(spec.LookLosses, ", ")+"; palette:W:COLOURS, edge:W:COLOUR:WIDTH; may be given again")
+	f.StringArrayVar(&o.losses, "loss", nil, "loss on the look, `NAME:WEIGHT`: "+strings.Join(spec.LookLosses, ", ")+"; palette:W:COLOURS, edge:W:COLOUR:WIDTH, aesthetic:W:FILE (see smalti clip head); may be given again")
 	f.StringArrayVar(&o.filters, "filter", nil, "change what is seen: `pixelart:SIDE`, mirror:KIND ("+strings.Join(spec.Mirrors, ", ")+"), posterise:COLOURS; may be given again")
 	f.Float64Var(&j.Losses.MSEDecay, "mse-decay", 0, "pull to zero that fades, as VQGAN-CLIP has it")
 	f.Float64Var(&j.EMA, "ema", j.EMA, "show the running mean of the latent with this decay; 0 shows the latent")
@@ -206,9 +206,6 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 	if o.coarse > 0 && o.autoStop > 0 {
 		return nil, spec.Refuse("--auto-stop could end a picture of --coarse before it has its size", "give one of them")
 	}
-	if err := o.looks(&j); err != nil {
-		return nil, err
-	}
 	if err := o.rates(&j); err != nil {
 		return nil, err
 	}
@@ -216,6 +213,9 @@ func (o *paintOptions) painting(args []string) (*run.Painting, error) {
 		j.Seed = randomSeed()
 	}
 	req := &run.Painting{Dir: o.dir, StopAt: o.stopAt, AutoStop: o.autoStop}
+	if err := o.looks(&j, req); err != nil {
+		return nil, err
+	}
 	if err := o.prompts(&j, req, args); err != nil {
 		return nil, err
 	}
@@ -308,11 +308,16 @@ func (o *paintOptions) rates(j *spec.Job) error {
 }
 
 // looks fills in losses on the look and filters.
-func (o *paintOptions) looks(j *spec.Job) error {
+func (o *paintOptions) looks(j *spec.Job, req *run.Painting) error {
 	for _, s := range o.losses {
 		l, err := spec.ParseLook(s)
 		if err != nil {
 			return err
+		}
+		if l.Head != "" {
+			if l.Head, err = req.Inputs.AddInput(l.Head); err != nil {
+				return fmt.Errorf("read the head of --loss aesthetic: %w", err)
+			}
 		}
 		j.Losses.Look = append(j.Losses.Look, l)
 	}

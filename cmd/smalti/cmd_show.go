@@ -224,7 +224,7 @@ func describe(j *spec.Job) [][2]string {
 		add("loss", "prior %g %s", l.Weight, modelLine(l.Prior))
 	}
 	for _, l := range j.Losses.Look {
-		add("loss", "%s %g %s", l.Name, l.Weight, strings.Join(l.Colours, ","))
+		add("loss", "%s %g %s", l.Name, l.Weight, strings.Join(l.Colours, ",")+l.Head[:min(12, len(l.Head))])
 	}
 	for _, f := range j.Filters {
 		add("filter", "%s %s%s", f.Name, f.Kind, strings.Join(f.Colours, ","))

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 		"mklarge":  func() { makeLarge(os.Args[1], os.Args[2]) },
 		"rss":      func() { limitMemory(os.Args[1:]) },
 		"mkidx":    func() { makeIDX(os.Args[1]) },
+		"tint":     func() { tint(os.Args[1:]) },
 		"mkpair":   func() { makePair(os.Args[1]) },
 		"whiter":   func() { checkWhiter(os.Args[1], os.Args[2]) },
 		"kept":     func() { checkKept(os.Args[1:]) },
@@ -162,6 +163,29 @@ func truncate(path, n string) {
 	size, err := strconv.ParseInt(n, 10, 64)
 	fail(err)
 	fail(os.Truncate(path, size))
+}
+
+// tint writes a picture of a bright disc of one colour: tint FILE R G B.
+func tint(args []string) {
+	var c [3]int
+	for i := range c {
+		v, err := strconv.Atoi(args[1+i])
+		fail(err)
+		c[i] = v
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, 32, 32))
+	for y := range 32 {
+		for x := range 32 {
+			img.SetNRGBA(x, y, color.NRGBA{240, 240, 240, 255})
+			if dx, dy := x-16, y-16; dx*dx+dy*dy < 150 {
+				img.SetNRGBA(x, y, color.NRGBA{uint8(c[0]), uint8(c[1]), uint8(c[2]), 255})
+			}
+		}
+	}
+	f, err := os.Create(args[0])
+	fail(err)
+	fail(png.Encode(f, img))
+	fail(f.Close())
 }
 
 // makePair writes a picture with a red circle in its left half and a blue square in its right one: mkpair FILE.

@@ -34,4 +34,12 @@ run paint "fire" --init star.png --outpaint 32,32,32,32 --seed 2 --steps 60 -o o
 run paint "a green meadow" --region-prompt "rect:0,0,64,128=a red apple" --region-prompt "rect:64,0,64,128=a blue fish" --seed 2 --steps 80 -o regions.png
 run clip heat heart.png "a purple heart" -o heat.png
 run paint "a red apple" --init heart.png --mask-words "a purple heart" --seed 2 --steps 60 -o mask-words.png
+run data sample shapes -n 160 --size 128 --seed 5 -o many
+mkdir pink rest
+for f in many/*.txt; do
+	if grep -q 'pink\|purple' "$f"; then cp "${f%.txt}.png" pink/; else cp "${f%.txt}.png" rest/; fi
+done
+run clip head pink rest -o pink.safetensors
+run paint "a flower" --loss aesthetic:0.03:pink.safetensors --seed 3 --steps 80 -o aesthetic.png
+run paint "a flower" --seed 3 --steps 80 -o aesthetic-without.png
 cp -- *.png *.gif "$out"
