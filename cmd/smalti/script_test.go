@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -15,6 +17,7 @@ import (
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gx"
 	"github.com/smalti/smalti/pixel"
+	"github.com/smalti/smalti/pixel/filmtest"
 	"github.com/smalti/smalti/store/hub/hubtest"
 	"github.com/smalti/smalti/vqgan"
 	"github.com/smalti/smalti/weights"
@@ -33,6 +36,7 @@ func TestMain(m *testing.M) {
 		"mkidx":    func() { makeIDX(os.Args[1]) },
 		"tint":     func() { tint(os.Args[1:]) },
 		"mkpair":   func() { makePair(os.Args[1]) },
+		"plays":    func() { checkPlays(os.Args[1], os.Args[2]) },
 		"whiter":   func() { checkWhiter(os.Args[1], os.Args[2]) },
 		"kept":     func() { checkKept(os.Args[1:]) },
 		"truncate": func() { truncate(os.Args[1], os.Args[2]) },
@@ -163,6 +167,21 @@ func truncate(path, n string) {
 	size, err := strconv.ParseInt(n, 10, 64)
 	fail(err)
 	fail(os.Truncate(path, size))
+}
+
+// checkPlays fails unless a browser plays a film to its end and says so: plays FILE WORDS. Without a browser that starts it
+// passes, as the test of package pixel does.
+func checkPlays(path, want string) {
+	film, err := os.ReadFile(path)
+	fail(err)
+	said, err := filmtest.Play(context.Background(), film)
+	if errors.Is(err, filmtest.ErrNoBrowser) {
+		return
+	}
+	fail(err)
+	if said != want {
+		fail(fmt.Errorf("the browser says %q, want %q", said, want))
+	}
 }
 
 // tint writes a picture of a bright disc of one colour: tint FILE R G B.
