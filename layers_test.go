@@ -39,6 +39,7 @@ var laws = []law{
 	{pkg: "vqgan", forbid: []string{"clip", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "gan", forbid: []string{"clip", "vqgan", "run", "train", "paint"}, why: "model families do not know each other"},
 	{pkg: "prior", forbid: []string{"clip", "vqgan", "gan", "run", "train", "paint", "pixel"}, why: "a prior knows codes and tokens; pictures and words are other families' business"},
+	{pkg: "recall", forbid: []string{"gomlx", "engine", "clip", "vqgan", "prior", "run", "store", "dataset", "pixel", "os"}, why: "a memory of pictures is numbers and names, whatever made them"},
 	{pkg: "course", forbid: []string{"run", "ui", "cmd/smalti", "net/http"}, why: "a comparison of trainings is shown by others"},
 	{pkg: "nn", forbid: []string{"clip", "vqgan", "gan", "weights", "os"}, why: "blocks know no model and no file"},
 	{pkg: "gx", forbid: []string{"clip", "vqgan", "engine", "nn"}, why: "gx is below everything that has a graph"},
@@ -69,7 +70,7 @@ var onlyFrom = map[string][]string{
 }
 
 // light packages reach no GoMLX at all, however indirectly.
-var light = []string{"ui", "track", "spec", "event", "store", "store/hub", "weights", "pixel", "clip/search", "clip/head", "latent", "dataset"}
+var light = []string{"ui", "track", "spec", "event", "store", "store/hub", "weights", "pixel", "clip/search", "clip/head", "latent", "dataset", "recall"}
 
 func TestLayers(t *testing.T) {
 	imports := readImports(t)

@@ -277,7 +277,7 @@ func (d *scene) put(t thing, x, y, side float64) {
 	d.sc.sprite = grow(d.sc.sprite, n*n*4)
 	t.sprite.planes(d.sc.sprite, t.colour, flip, fill)
 	k := float64(d.out.Size)
-	d.sc.over(d.out.Pix, d.out.Size, n, d.sc.sprite, float32((x-side/2)*k), float32((y-side/2)*k), float32(side*k))
+	d.sc.over(d.out.Pix, d.out.Size, d.out.Size, n, d.sc.sprite, float32((x-side/2)*k), float32((y-side/2)*k), float32(side*k))
 }
 
 // note records things in the sample.
@@ -311,6 +311,11 @@ func (d *scene) plain() {
 
 func drawPlain(sc *scratch, pix []float32, size int, t thing) {
 	fillColour(pix, [3]float32{1, 1, 1})
+	drawAt(sc, pix, size, t)
+}
+
+// drawAt draws a thing where plain pictures have it, on what is there.
+func drawAt(sc *scratch, pix []float32, size int, t thing) {
 	n := t.sprite.Size
 	sc.sprite = grow(sc.sprite, n*n*4)
 	var fill [3]float32
@@ -319,7 +324,7 @@ func drawPlain(sc *scratch, pix []float32, size int, t thing) {
 	}
 	t.sprite.planes(sc.sprite, t.colour, false, fill)
 	k := float32(size)
-	sc.over(pix, size, n, sc.sprite, .05*k, .05*k, .9*k)
+	sc.over(pix, size, size, n, sc.sprite, .05*k, .05*k, .9*k)
 }
 
 // Plain draws one given sprite upright on white (a shape in black), size*size*3 values as in a Sample,

@@ -285,7 +285,7 @@ func TestOverKeepsColourAndArea(t *testing.T) {
 	}
 	for _, side := range []float32{7.3, 16, 29.6} {
 		dst := make([]float32, size*size*3)
-		new(scratch).over(dst, size, n, planes, 5.2, 4.7, side)
+		new(scratch).over(dst, size, size, n, planes, 5.2, 4.7, side)
 		var sum float64
 		for i := 0; i < len(dst); i += 3 {
 			sum += float64(dst[i]) / .5

@@ -89,11 +89,11 @@ type scratch struct {
 	xs, ys taps
 }
 
-// over composes premultiplied planes (n*n*4) onto dst (size*size*3): the square of the given side
+// over composes premultiplied planes (n*n*4) onto dst (height*width*3): the square of the given side
 // (in target pixels) with its corner at (left, top), which may leave the picture.
-func (sc *scratch) over(dst []float32, size, n int, planes []float32, left, top, side float32) {
-	x0, x1 := clipSpan(left, side, size)
-	y0, y1 := clipSpan(top, side, size)
+func (sc *scratch) over(dst []float32, width, height, n int, planes []float32, left, top, side float32) {
+	x0, x1 := clipSpan(left, side, width)
+	y0, y1 := clipSpan(top, side, height)
 	if x0 >= x1 || y0 >= y1 {
 		return
 	}
@@ -120,7 +120,7 @@ func (sc *scratch) over(dst []float32, size, n int, planes []float32, left, top,
 	for y := range y1 - y0 {
 		weights := sc.ys.weight[y*sc.ys.stride : y*sc.ys.stride+sc.ys.count[y]]
 		first := sc.ys.first[y]
-		line := dst[((y0+y)*size+x0)*3 : ((y0+y)*size+x1)*3]
+		line := dst[((y0+y)*width+x0)*3 : ((y0+y)*width+x1)*3]
 		for x := range w {
 			var r, g, b, a float32
 			for k, wt := range weights {

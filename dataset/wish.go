@@ -21,6 +21,15 @@ type WishedThing struct {
 	Colour string // colour name, or ""
 }
 
+// Phrase is the thing in words, with its article: "a blue apple", "scissors".
+func (t WishedThing) Phrase() string {
+	words := joinWords(t.Colour, t.Noun)
+	if numberOf(t.Noun) != countable || strings.HasPrefix(words, "a ") || strings.HasPrefix(words, "an ") || strings.HasPrefix(words, "the ") {
+		return words
+	}
+	return indefinite(words)
+}
+
 // wishedRelations are the words between two things: how the first stands to the second, and whether the second comes first.
 var wishedRelations = []struct {
 	words, how string

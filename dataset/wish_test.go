@@ -56,6 +56,11 @@ func TestIllustratorDrawsWhatIsWished(t *testing.T) {
 	if !reflect.DeepEqual(draw("an apple", 3), draw("an apple", 3)) || reflect.DeepEqual(draw("an apple", 3), draw("an apple", 4)) {
 		t.Error("a picture is a function of its index, and another index gives another")
 	}
+	for thing, want := range map[WishedThing]string{{Noun: "apple", Colour: "blue"}: "a blue apple", {Noun: "scissors"}: "scissors", {Noun: "the sea"}: "the sea"} {
+		if got := thing.Phrase(); got != want {
+			t.Errorf("%+v is %q in words, want %q", thing, got, want)
+		}
+	}
 	w, _ := ReadWish("a zebra")
 	if _, ok := il.Draw(w, 1, 1, 32); ok {
 		t.Error("a thing that is not there was drawn")

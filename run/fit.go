@@ -110,7 +110,7 @@ func (r *Runner) small(ctx context.Context, req Painting, width, height int) (*s
 	j := req.Job
 	j.Width, j.Height, j.Ladder, j.Filters = width, height, nil, nil
 	if width != req.Job.Width || height != req.Job.Height {
-		j.Mask, j.Losses.Prior, j.Prompts = nil, nil, append([]spec.Prompt(nil), j.Prompts...)
+		j.Mask, j.Losses.Prior, j.Losses.PCA, j.Prompts = nil, nil, nil, append([]spec.Prompt(nil), j.Prompts...)
 		for i := range j.Prompts {
 			j.Prompts[i].Region = nil
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/gan"
 	"github.com/smalti/smalti/prior"
+	"github.com/smalti/smalti/recall"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/store"
 	"github.com/smalti/smalti/vqgan"
@@ -177,6 +178,18 @@ func (r *Runner) Identify(f *weights.File) (kind string, config json.RawMessage,
 	case has("transformer.tok_emb."): // a checkpoint of taming's has the VQGAN beside it
 		kind = store.KindPrior
 		cfg, _, err = prior.Read(r.engine, f, nil)
+	case prior.IsPCA(f):
+		kind = store.KindPCA
+		var p *prior.PCA
+		if p, err = prior.ReadPCA(f); err == nil {
+			cfg = p.PCAConfig
+		}
+	case recall.IsIndex(f):
+		kind = store.KindIndex
+		var x *recall.Index
+		if x, err = recall.Read(f); err == nil {
+			cfg = x.Config
+		}
 	case has("quantize."):
 		kind = store.KindVQGAN
 		cfg, err = vqgan.Check(r.engine, f, nil)
@@ -197,12 +210,12 @@ func (r *Runner) Identify(f *weights.File) (kind string, config json.RawMessage,
 type UnknownModelError struct{ Tensors int }
 
 func (e *UnknownModelError) Error() string {
-	return fmt.Sprintf("the file holds %d tensors, but neither a CLIP nor a VQGAN nor a prior nor a generator", e.Tensors)
+	return fmt.Sprintf("the file holds %d tensors, but neither a CLIP nor a VQGAN nor a prior nor a PCA nor an index nor a generator", e.Tensors)
 }
 
 // Hint says what to try.
 func (e *UnknownModelError) Hint() string {
-	return "smalti imports OpenAI and Hugging Face CLIP models, taming or diffusers VQGANs, priors of smalti train prior and of taming, and the generators of smalti train gan and of PyTorch's DCGAN example"
+	return "smalti imports OpenAI and Hugging Face CLIP models, taming or diffusers VQGANs, priors of smalti train prior and of taming, what smalti train pca and smalti data index write, and the generators of smalti train gan and of PyTorch's DCGAN example"
 }
 
 // ImportRequest says what to import.

@@ -62,6 +62,16 @@ func (r *Runner) Check(j *spec.Job) error {
 			return err
 		}
 	}
+	if p := j.Start.PCA; p != nil {
+		if _, err := r.pcaBook(&p.PCA); err != nil {
+			return err
+		}
+	}
+	if d := j.Start.Memory; d != nil {
+		if err := r.checkMemory(d); err != nil {
+			return err
+		}
+	}
 	f := m.Factor()
 	if j.Width%f != 0 || j.Height%f != 0 {
 		return spec.Refusef(fmt.Sprintf("the nearest size is %dx%d", nearest(j.Width, f), nearest(j.Height, f)),
@@ -75,6 +85,11 @@ func (r *Runner) Check(j *spec.Job) error {
 	}
 	if j.Losses.Prior != nil {
 		if _, err := r.checkLikelihood(j); err != nil {
+			return err
+		}
+	}
+	if j.Losses.PCA != nil {
+		if _, err := r.checkUsual(j); err != nil {
 			return err
 		}
 	}

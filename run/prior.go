@@ -2,7 +2,6 @@ package run
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/smalti/smalti/clip"
@@ -31,11 +30,9 @@ func (r *Runner) Prior(ref spec.ModelRef) (*prior.Model, spec.ModelRef, error) {
 		}
 		return prior.Open(r.engine, f, cfg)
 	})
-	if spec.IsRefusal(err) && ref.Name == spec.DefaultSample().Prior.Name {
-		if _, missing := r.store.Get(ref.Name); missing != nil {
-			return nil, ref, spec.Refuse("this build has no built-in prior",
-				"train one: smalti train prior --out runs/prior; then smalti models import runs/prior/model.safetensors --name my/prior, and --prior my/prior")
-		}
+	if spec.IsRefusal(err) && r.lacks(ref.Name, spec.DefaultSample().Prior.Name) {
+		return nil, ref, spec.Refuse("this build has no built-in prior",
+			"train one: smalti train prior --out runs/prior; then smalti models import runs/prior/model.safetensors --name my/prior, and --prior my/prior")
 	}
 	return m, pinned, err
 }
@@ -88,14 +85,7 @@ func (r *Runner) codebookOf(c prior.Config, name string) (spec.ModelRef, error) 
 	if c.Codebook == nil {
 		return spec.ModelRef{}, spec.Refusef("name it: --vqgan NAME", "the prior %s does not say whose codes it draws", name)
 	}
-	all, err := r.store.List()
-	for _, m := range all {
-		if m.Kind == store.KindVQGAN && m.SHA256() == c.Codebook.SHA256 {
-			return spec.ModelRef{Name: m.Name, SHA256: m.SHA256()}, nil
-		}
-	}
-	return spec.ModelRef{}, errors.Join(spec.Refusef("import it: smalti models import FILE --name NAME",
-		"the prior %s draws the codes of the VQGAN %s with sha256:%s, which is not here", name, c.Codebook.Name, short(c.Codebook.SHA256)), err)
+	return r.bookOf(*c.Codebook, "prior", name)
 }
 
 // input is what the prior is told of a sample; cut says that the prompt has more words than it reads.

@@ -17,6 +17,7 @@ import (
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/gan"
 	"github.com/smalti/smalti/prior"
+	"github.com/smalti/smalti/recall"
 	"github.com/smalti/smalti/spec"
 	"github.com/smalti/smalti/store"
 	"github.com/smalti/smalti/vqgan"
@@ -41,12 +42,14 @@ type Runner struct {
 	now     func() time.Time
 	version string
 
-	mu     sync.Mutex
-	clips  map[string]*clip.Model  // by sha256
-	vqgans map[string]*vqgan.Model // by sha256
-	gans   map[string]*gan.Model   // by sha256
-	priors map[string]*prior.Model // by sha256
-	mixed  *Runner                 // with bfloat16 products; nil before a job asks for them, see at
+	mu      sync.Mutex
+	clips   map[string]*clip.Model   // by sha256
+	vqgans  map[string]*vqgan.Model  // by sha256
+	gans    map[string]*gan.Model    // by sha256
+	priors  map[string]*prior.Model  // by sha256
+	pcas    map[string]*prior.PCA    // by sha256
+	indices map[string]*recall.Index // by sha256
+	mixed   *Runner                  // with bfloat16 products; nil before a job asks for them, see at
 }
 
 // New starts an engine. Jobs of another precision than float32 get an engine of their own when they come.
@@ -58,7 +61,8 @@ func newRunner(o Options, precision string) (*Runner, error) {
 		return nil, fmt.Errorf("run: %w", err)
 	}
 	return &Runner{engine: e, options: o, store: o.Store, now: o.Now, version: o.Version,
-		clips: map[string]*clip.Model{}, vqgans: map[string]*vqgan.Model{}, gans: map[string]*gan.Model{}, priors: map[string]*prior.Model{}}, nil
+		clips: map[string]*clip.Model{}, vqgans: map[string]*vqgan.Model{}, gans: map[string]*gan.Model{}, priors: map[string]*prior.Model{}, pcas: map[string]*prior.PCA{},
+		indices: map[string]*recall.Index{}}, nil
 }
 
 // at returns the Runner whose engine and models compute with a precision: r itself for float32. It refuses a precision

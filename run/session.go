@@ -133,6 +133,13 @@ func (s *session) makePainter(ctx context.Context) error {
 		}
 		cfg.Latent = append(cfg.Latent, l)
 	}
+	if s.job.Losses.PCA != nil {
+		u, err := s.usual()
+		if err != nil {
+			return err
+		}
+		cfg.Latent = append(cfg.Latent, u)
+	}
 	encoders := make([]paint.ImageEncoder, len(s.eyes))
 	for i, e := range s.eyes {
 		encoders[i] = e.model
@@ -241,6 +248,12 @@ func (s *session) begin(ctx context.Context) error {
 		if start, err = s.drawStart(ctx); err != nil {
 			return err
 		}
+	}
+	if s.job.Start.Kind == "pca" {
+		return s.beginPCA()
+	}
+	if s.job.Start.Kind == "retrieval" {
+		return s.beginMemory(ctx)
 	}
 	if s.job.Start.Kind == "image" {
 		img, err := s.picture(s.job.Start.Image)

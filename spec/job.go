@@ -16,7 +16,7 @@ const Schema = 1
 var (
 	Schemes    = []string{"updated", "original", "pooled", "overview"}
 	Optimisers = []string{"adam", "adamw", "adagrad", "adamax", "radam", "rmsprop", "sgd", "diffgrad", "adamp"}
-	Starts     = []string{"codes", "pixels", "gradient", "fractal", "prior", "image"}
+	Starts     = []string{"codes", "pixels", "gradient", "fractal", "prior", "pca", "retrieval", "image"}
 	Precisions = []string{"f32", "mixed"}
 )
 
@@ -134,7 +134,9 @@ type Start struct {
 	// at step Length; it goes evenly.
 	Weight float64 `json:"weight,omitempty"`
 	Fade   float64 `json:"fade,omitempty"`
-	Draw   *Draw   `json:"draw,omitempty"` // for kind prior
+	Draw   *Draw   `json:"draw,omitempty"`   // for kind prior
+	PCA    *Spread `json:"pca,omitempty"`    // for kind pca
+	Memory *Memory `json:"memory,omitempty"` // for kind retrieval
 }
 
 // Draw says how the start is drawn from a prior: as a Sample of that number is.
@@ -159,6 +161,16 @@ func (s Start) validate() error {
 	if err := errors.Join(within("--init-weight", s.Weight, 0, 1e6), within("--init-fade", s.Fade, 0, 1)); err != nil {
 		return err
 	}
+	if (s.Kind == "pca") != (s.PCA != nil) {
+		return Refuse("only --init-noise pca starts from a PCA, and it needs one", "use --init-noise pca with --pca NAME")
+	} else if s.PCA != nil {
+		return s.PCA.validate()
+	}
+	if (s.Kind == "retrieval") != (s.Memory != nil) {
+		return Refuse("only --init-noise retrieval starts from training pictures, and it needs an index of them", "use --init-noise retrieval with --index NAME")
+	} else if s.Memory != nil {
+		return s.Memory.validate()
+	}
 	if d := s.Draw; (s.Kind == "prior") != (d != nil) {
 		return Refuse("only --init-noise prior draws from a prior, and it needs one", "use --init-noise prior with --prior NAME")
 	} else if d != nil {
@@ -178,6 +190,7 @@ type Losses struct {
 	MSEDecay float64 `json:"mse_decay,omitempty"`
 	Look     []Look  `json:"look,omitempty"`
 	Prior    *Likely `json:"prior,omitempty"`
+	PCA      *Usual  `json:"pca,omitempty"`
 }
 
 // Likely makes the codes of the picture likely under a prior that reads the prompt.
@@ -258,6 +271,7 @@ func (j *Job) Validate() error {
 		j.Optimiser.validate(),
 		j.Start.validate(),
 		j.Losses.Prior.validate(),
+		j.Losses.PCA.validate(),
 		within("--cut-power", j.Cuts.Power, 0.01, 100),
 		within("--edge-fair", j.Cuts.EdgeFair, 0, 1),
 		within("--average", j.Cuts.Average, 0, 1),

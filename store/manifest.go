@@ -19,6 +19,8 @@ const (
 	KindPrior = "prior"
 	KindGAN   = "gan"
 	KindSD    = "sd"
+	KindPCA   = "pca"
+	KindIndex = "index"
 )
 
 // Schema is the version of the manifest's form.

@@ -78,7 +78,7 @@ func (r *clipRecipe) Evaluate(ctx context.Context, e *engine.Engine, values Valu
 		if err != nil {
 			return Evaluation{}, err
 		}
-		scores[s.name+"_r1"], scores[s.name+"_r5"] = recall(pictures, texts, s.captions)
+		scores[s.name+"_r1"], scores[s.name+"_r5"] = recallAt(pictures, texts, s.captions)
 	}
 	return Evaluation{Scores: scores}, nil
 }
@@ -117,8 +117,8 @@ func encodeAll(ctx context.Context, p *engine.Program, vars engine.Tensors, a Ar
 	return out, nil
 }
 
-// recall compares row i of pictures with all texts. A caption that stands twice counts as right wherever it stands.
-func recall(pictures, texts [][]float32, captions []string) (first, five float64) {
+// recallAt compares row i of pictures with all texts. A caption that stands twice counts as right wherever it stands.
+func recallAt(pictures, texts [][]float32, captions []string) (first, five float64) {
 	for i, p := range pictures {
 		own, better := float32(math.Inf(-1)), 0
 		for j, t := range texts {

@@ -21,7 +21,7 @@ type coder struct {
 
 // openCoder opens the VQGAN that is pinned. A pin without a sha256 gets that of the model found; a run that goes on is held
 // to the one that it began with.
-func openCoder(pin *ModelPin, o Options) (*coder, error) {
+func openCoder(pin *ModelPin, o Options, threads int) (*coder, error) {
 	if o.Lend == nil {
 		return nil, errors.New("train: nobody lends models")
 	}
@@ -34,7 +34,7 @@ func openCoder(pin *ModelPin, o Options) (*coder, error) {
 		return nil, fmt.Errorf("train: the run began with the VQGAN %s of sha256 %.16s; that name now holds %.16s", pin.Name, pin.SHA256, sum)
 	}
 	pin.SHA256 = sum
-	e, err := engine.New(engine.Options{Threads: 1})
+	e, err := engine.New(engine.Options{Threads: threads})
 	if err != nil {
 		return nil, err
 	}
@@ -63,4 +63,13 @@ func (c *coder) encode(pix []float32, n, size int) ([]int32, error) {
 	in.MustFinalizeAll()
 	outs[0].MustFinalizeAll()
 	return codes, nil
+}
+
+// trainedSize is the side of the pictures that a VQGAN was trained on, in whole codes; eight of them when it does not say.
+func trainedSize(m *vqgan.Model) int {
+	f := m.Factor()
+	if side := m.Config().Resolution / f * f; side > 0 {
+		return side
+	}
+	return 8 * f
 }

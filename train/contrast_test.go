@@ -140,11 +140,11 @@ func TestRecall(t *testing.T) {
 	texts := [][]float32{{1, 0}, {.9, .1}, {0, 1}}
 	// The first picture finds its text; the second finds the third text, its own being last of three; the third has
 	// the same caption as the second text.
-	first, five := recall(pictures, texts, []string{"a", "b", "b"})
+	first, five := recallAt(pictures, texts, []string{"a", "b", "b"})
 	if first != 1 || five != 1 {
 		t.Errorf("repeated caption: %g, %g", first, five)
 	}
-	first, five = recall(pictures, texts, []string{"a", "b", "c"})
+	first, five = recallAt(pictures, texts, []string{"a", "b", "c"})
 	if math.Abs(first-2./3) > 1e-12 || five != 1 {
 		t.Errorf("got %g, %g, want 2/3 and 1", first, five)
 	}

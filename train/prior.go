@@ -114,7 +114,7 @@ func RunPrior(ctx context.Context, cfg PriorConfig, sink event.Sink, o Options) 
 		return Result{}, err
 	}
 	data.tell(sink)
-	coder, err := openCoder(&cfg.VQGAN, o)
+	coder, err := openCoder(&cfg.VQGAN, o, 1)
 	if err != nil {
 		return Result{}, err
 	}
@@ -164,9 +164,7 @@ func (c *PriorConfig) start(data *scenes, coder *coder, o Options) (Values, erro
 func (c *PriorConfig) fit(data *scenes, coder *coder, book prior.Codebook) error {
 	f := book.Factor
 	if c.Size == 0 {
-		if c.Size = coder.model.Config().Resolution / f * f; c.Size == 0 {
-			c.Size = 8 * f
-		}
+		c.Size = trainedSize(coder.model)
 	}
 	if c.Size%f != 0 {
 		return fmt.Errorf("train: size is out of range: %d is not a multiple of %d, the side of a code of %s", c.Size, f, book.Name)

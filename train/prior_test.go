@@ -202,7 +202,7 @@ func TestPriorBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	coder, err := openCoder(&c.VQGAN, Options{Lend: lending(toyBook(t, 1))})
+	coder, err := openCoder(&c.VQGAN, Options{Lend: lending(toyBook(t, 1))}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

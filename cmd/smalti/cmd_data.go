@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) newData() *cobra.Command {
-	return group("data", "Build and look at packs of training pictures", a.newDataList(), a.newDataBuild(), a.newDataInfo(), a.newDataSample())
+	return group("data", "Build and look at packs of training pictures", a.newDataList(), a.newDataBuild(), a.newDataInfo(), a.newDataSample(), a.newDataIndex())
 }
 
 // pack is what `data build` can build.

@@ -26,8 +26,10 @@ type paintOptions struct {
 	clips                  []string
 	job                    spec.Job
 	draw                   spec.Draw // of --init-noise prior
+	spread                 spec.Spread
+	memory                 spec.Memory
 	bestOf                 int
-	likely                 float64
+	likely, usual          float64
 	stopAt                 int
 	losses, filters, drops []string
 	regions                []string
@@ -70,7 +72,7 @@ func (o *sittingOptions) apply(req *run.Painting) error {
 }
 
 func (a *app) newPaint() *cobra.Command {
-	o := paintOptions{job: spec.Default(), draw: spec.DefaultDraw()}
+	o := paintOptions{job: spec.Default(), draw: spec.DefaultDraw(), spread: spec.DefaultSpread(), memory: spec.DefaultMemory()}
 	cmd := &cobra.Command{
 		Use:   "paint PROMPT...",
 		Short: "Paint a picture from words",
@@ -114,12 +116,16 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&j.VQGAN.Name, "vqgan", j.VQGAN.Name, "model that paints")
 	f.StringArrayVar(&o.clips, "clip", nil, "model that judges, `NAME[=WEIGHT]`; may be given again for several (default "+j.CLIP[0].Name+")")
 	f.StringVar(&o.init, "init", "", "start from the picture in `FILE`")
-	f.StringVar(&o.initNoise, "init-noise", j.Start.Kind, "start from random codes, pixels, gradient, fractal, or a picture drawn from a prior")
-	f.Float64Var(&j.Start.Weight, "init-weight", 0, fmt.Sprintf("pull towards the start; %g with --init-noise prior", priorPull))
+	f.StringVar(&o.initNoise, "init-noise", j.Start.Kind, "start from random codes, pixels, gradient, fractal; prior: a picture that a prior draws; pca: one that lies where pictures lie; retrieval: the training picture that fits best")
+	f.Float64Var(&j.Start.Weight, "init-weight", 0, fmt.Sprintf("pull towards the start; %g with --init-noise prior and retrieval", picturePull))
 	f.Float64Var(&j.Start.Fade, "init-fade", 0, "share of that pull which is gone at the end")
 	f.StringVar(&o.draw.Prior.Name, "prior", o.draw.Prior.Name, "model that draws the start of --init-noise prior and judges for --prior-weight")
 	f.Float64Var(&o.likely, "prior-weight", 0, "weight of how unlikely the prior finds the picture's codes, in nats a code")
 	f.Float64Var(&o.draw.Guidance, "guidance", o.draw.Guidance, "how much that start exaggerates the words; 1 is their own way")
+	f.StringVar(&o.memory.Index.Name, "index", o.memory.Index.Name, "index of training pictures of --init-noise retrieval")
+	f.StringVar(&o.spread.PCA.Name, "pca", o.spread.PCA.Name, "model of --init-noise pca and --pca-weight")
+	f.Float64Var(&o.spread.Spread, "spread", o.spread.Spread, "how different from the mean picture --init-noise pca starts: 0 is the mean, 1 as pictures are")
+	f.Float64Var(&o.usual, "pca-weight", 0, "weight of how far the latent lies from where pictures lie")
 	f.IntVar(&o.bestOf, "best-of", 8, "starts drawn from the prior, of which CLIP chooses one")
 	f.StringArrayVar(&o.images, "image-prompt", nil, "look like the picture in `FILE[:weight[:stop]]`; may be given again")
 	f.StringArrayVar(&o.noises, "noise-prompt", nil, "a random direction, `SEED[:weight]`; may be given again")
@@ -382,13 +388,14 @@ func (o *paintOptions) prompts(j *spec.Job, req *run.Painting, args []string) (e
 	return nil
 }
 
-// Defaults of a start from a prior: it is a picture already, which large steps and no pull would take apart again.
+// Defaults of a start from a prior or a training picture: it is a picture already, which large steps and no pull would take apart again.
 const (
-	priorPull = 3.0
-	priorLR   = 0.05
+	picturePull = 3.0
+	pictureLR   = 0.05
 )
 
-// drawn fills in what a prior does: it draws the start, or judges, by the first words that pull from the first step on.
+// drawn fills in where the picture starts when a model decides that, and how a model judges it, by the first words that pull from the
+// first step on.
 func (o *paintOptions) drawn(j *spec.Job, req *run.Painting) error {
 	d := o.draw
 	for _, p := range j.Prompts {
@@ -400,18 +407,31 @@ func (o *paintOptions) drawn(j *spec.Job, req *run.Painting) error {
 	if o.likely != 0 {
 		j.Losses.Prior = &spec.Likely{Weight: o.likely, Prior: d.Prior, Prompt: d.Prompt}
 	}
-	if j.Start.Kind != "prior" {
+	if o.usual != 0 {
+		j.Losses.PCA = &spec.Usual{Weight: o.usual, PCA: o.spread.PCA}
+	}
+	switch j.Start.Kind {
+	case "pca":
+		s := o.spread
+		j.Start.PCA = &s
+		return nil
+	case "retrieval":
+		m := o.memory
+		m.Prompt = d.Prompt
+		j.Start.Memory = &m
+	case "prior":
+		if o.bestOf < 1 || o.bestOf > 1024 {
+			return spec.Refusef("use 1 to 1024", "--best-of is %d", o.bestOf)
+		}
+		j.Start.Draw, req.BestOf = &d, o.bestOf
+	default:
 		return nil
 	}
-	if o.bestOf < 1 || o.bestOf > 1024 {
-		return spec.Refusef("use 1 to 1024", "--best-of is %d", o.bestOf)
-	}
-	j.Start.Draw, req.BestOf = &d, o.bestOf
 	if !o.given("init-weight") {
-		j.Start.Weight = priorPull
+		j.Start.Weight = picturePull
 	}
 	if !o.given("lr") {
-		j.Optimiser.LR = priorLR
+		j.Optimiser.LR = pictureLR
 	}
 	return nil
 }

@@ -219,9 +219,21 @@ func describe(j *spec.Job) [][2]string {
 	if d := j.Start.Draw; d != nil && d.Number != nil {
 		start += fmt.Sprintf(" %s, picture %d", modelLine(d.Prior), *d.Number)
 	}
-	add("start", "%s", start)
+	if p := j.Start.PCA; p != nil {
+		start += fmt.Sprintf(" %s, spread %g", modelLine(p.PCA), p.Spread)
+	}
+	if m := j.Start.Memory; m != nil {
+		start += " " + modelLine(m.Index)
+		for _, k := range m.Found {
+			start += fmt.Sprintf(", picture %d %q %s %s", k.Number, k.Label, k.Style, k.Colour)
+		}
+	}
+	add("start", "%s", strings.TrimSpace(start))
 	if l := j.Losses.Prior; l != nil {
 		add("loss", "prior %g %s", l.Weight, modelLine(l.Prior))
+	}
+	if u := j.Losses.PCA; u != nil {
+		add("loss", "pca %g %s", u.Weight, modelLine(u.PCA))
 	}
 	for _, l := range j.Losses.Look {
 		add("loss", "%s %g %s", l.Name, l.Weight, strings.Join(l.Colours, ",")+l.Head[:min(12, len(l.Head))])

@@ -72,6 +72,7 @@ func (a *app) newTrain() *cobra.Command {
 		a.newTrainClip(),
 		a.newTrainVQGAN(),
 		a.newTrainPrior(),
+		a.newTrainPCA(),
 		a.newTrainGAN("gan", "Train a basic GAN", "mnist", train.DefaultGAN),
 		a.newTrainGAN("wgan-gp", "Train a WGAN with gradient penalty", "faces", train.DefaultWGANGP),
 		a.newTrainClassifier(),
