@@ -30,8 +30,8 @@ var irregularPlurals = map[string]string{
 
 // vowelSound and consonantSound are words whose first sound differs from their first letter.
 var (
-	vowelSound     = wordSet("hour honest honor heir hourglass suv x-ray mri")
-	consonantSound = wordSet("unicorn uniform university european euro one ufo ukulele unicycle union united used user usb utensil eucalyptus ewe u-turn one-thirty one-piece")
+	vowelSound     = wordSet("hour honest honor heir hourglass suv x-ray mri mp3")
+	consonantSound = wordSet("unicorn uniform university european euro one ufo ukulele unicycle union united used user usb utensil urinal utensils eucalyptus ewe u-turn one-thirty one-piece")
 )
 
 // massNouns are heads and whole labels without a plural.
@@ -39,7 +39,7 @@ var massNouns = wordSet(`broccoli garlic bread flatbread butter salt rice spaghe
 	honey water wood fog rain snow lightning fire smoke coral money lacrosse badminton hockey cricket fencing
 	racing climbing boxing yarn thread graffiti camping corn mate oden curry candy
 	luggage garlic ginger cash blood air wind custard falafel chocolate music knitting clothes underwear food
-	foggy fishing surfing skating equipment furniture arts liquid tea coffee milk hair massage construction headphone
+	foggy fishing surfing skating equipment furniture arts liquid tea coffee milk sugar bamboo hair massage construction headphone
 	cityscape sunrise sunset beach traffic pong football volleyball baseball softball basketball desert`)
 
 // countAnyway are labels whose last word is a mass noun but that count.

@@ -30,6 +30,8 @@ type pack struct {
 
 var packs = []pack{
 	{"emoji", "captioned emoji in eight open styles (MIT, Apache-2.0, CC-BY)", []string{"px", "limit", "share-alike", "tones", "symbols", "cache", "keep-cache"}, buildEmoji},
+	{"openclipart", "captioned clip art (public domain)", []string{"px", "limit", "cache", "keep-cache"}, buildOpenclipart},
+	{"furniture", "rendered furniture and household things with names (CC0, CC BY 3.0)", []string{"px", "limit", "cache", "keep-cache"}, buildFurniture},
 	{"mnist", "70,000 handwritten digits, grey, 28 pixels (CC BY-SA 3.0)", nil, buildMNIST},
 	{"fashion-mnist", "70,000 pieces of clothing, grey, 28 pixels (MIT)", nil, buildFashion},
 	{"faces", "drawn faces with attributes, a stand-in for CelebA (CC BY 4.0)", []string{"px", "limit", "seed", "whole", "cache", "keep-cache"}, buildFaces},
@@ -55,6 +57,21 @@ type packOptions struct {
 func buildEmoji(ctx context.Context, o *packOptions, sink event.Sink) error {
 	_, err := dataset.BuildEmoji(ctx, dataset.EmojiOptions{Dir: o.dir, Size: o.px, Limit: o.limit, Workers: o.workers, ShareAlike: o.shareAlike,
 		Tones: o.tones, Symbols: o.symbols, Cache: o.cache, KeepCache: o.keeps}, sink)
+	return err
+}
+
+// deb are the options of a pack that comes out of Debian packages.
+func (o *packOptions) deb() dataset.PackOptions {
+	return dataset.PackOptions{Dir: o.dir, Size: o.px, Limit: o.limit, Workers: o.workers, Cache: o.cache, KeepCache: o.keeps}
+}
+
+func buildOpenclipart(ctx context.Context, o *packOptions, sink event.Sink) error {
+	_, err := dataset.BuildOpenclipart(ctx, o.deb(), sink)
+	return err
+}
+
+func buildFurniture(ctx context.Context, o *packOptions, sink event.Sink) error {
+	_, err := dataset.BuildFurniture(ctx, o.deb(), sink)
 	return err
 }
 
