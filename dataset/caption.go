@@ -9,9 +9,9 @@ import (
 
 // stylePhrases name the drawing styles in captions.
 var stylePhrases = map[string]string{
-	"fluent3d": "3d render", "fluent": "glossy drawing", "fluentflat": "flat drawing", "twemoji": "flat drawing",
-	"noto": "cartoon", "noto1": "cartoon", "fxemoji": "flat drawing", "emojione2": "flat drawing",
-	"openmoji": "outlined drawing", "emojione1": "cartoon", "shapes": "drawing",
+	"fluent3d": "a 3d render", "fluent": "a glossy drawing", "fluentflat": "a flat drawing", "twemoji": "a flat drawing",
+	"noto": "a cartoon", "noto1": "a cartoon", "fxemoji": "a flat drawing", "emojione2": "a flat drawing",
+	"openmoji": "an outlined drawing", "emojione1": "a cartoon", "shapes": "a drawing", clipartStyle: "clip art", furnitureStyle: "a 3d render",
 }
 
 // numberWords are the counts that captions use.
@@ -87,9 +87,9 @@ func (c captioner) single(t thing, place string) string {
 	if c.s.Float64() < .30 {
 		style := stylePhrases[t.sprite.Style]
 		if style == "" {
-			style = "drawing"
+			style = "a drawing"
 		}
-		return joinWords(indefinite(style)+" of", t.phrase(), place) + c.ground()
+		return joinWords(style, "of", t.phrase(), place) + c.ground()
 	}
 	switch u := c.s.Float64(); {
 	case u < .20 && len(t.sprite.Tags) > 0:

@@ -36,7 +36,7 @@ type Composer struct {
 	shapes   []*Sprite
 	concepts []string       // sorted
 	id       map[string]int // index in concepts
-	groups   [][]*Sprite    // sprites by concept, in the order of names
+	groups   [][]*Sprite    // sprites by part and concept, in the order of names
 	cum      []float64      // cumulated weights of groups
 	pool     sync.Pool
 }
@@ -69,8 +69,27 @@ type Batch struct {
 	Meta     []Meta
 }
 
+// Part is one source of a mixture: its sprites, and how often one of them is drawn beside those of the other parts.
+type Part struct {
+	Sprites []*Sprite
+	Weight  float64 // above 0
+}
+
 // NewComposer makes a composer of sprites, which may be none if the options ask for shapes.
 func NewComposer(sprites []*Sprite, opts ComposeOptions) (*Composer, error) {
+	return NewMixture([]Part{{sprites, 1}}, opts)
+}
+
+// NewMixture makes a composer of several parts: each thing of a scene is of a part by the parts' weights, then of a concept
+// of that part, then one of its drawings; a scene's things may come from different parts.
+func NewMixture(parts []Part, opts ComposeOptions) (*Composer, error) {
+	var sprites []*Sprite
+	for _, p := range parts {
+		sprites = append(sprites, p.Sprites...)
+		if !(p.Weight > 0) {
+			return nil, fmt.Errorf("compose: weight %g of a part is not above 0", p.Weight)
+		}
+	}
 	if opts.ShapeShare == 0 {
 		opts.ShapeShare = .10
 	}
@@ -88,24 +107,41 @@ func NewComposer(sprites []*Sprite, opts ComposeOptions) (*Composer, error) {
 	if len(sprites) == 0 {
 		c.shapes = ShapeSprites()
 	}
-	by := map[string][]*Sprite{}
-	for _, s := range sprites {
-		by[s.Concept] = append(by[s.Concept], s)
+	names := map[string]bool{}
+	for _, p := range parts {
+		c.addPart(p, len(parts) > 1)
 	}
-	sum := 0.
-	for _, name := range sortedKeys(by) {
-		c.groups = append(c.groups, by[name])
-		sum += groupWeight(by[name][0])
-		c.cum = append(c.cum, sum)
+	for _, s := range append(slices.Clip(sprites), c.shapes...) {
+		names[s.Concept] = true
 	}
-	for _, s := range c.shapes {
-		by[s.Concept] = nil
-	}
-	c.concepts = sortedKeys(by)
+	c.concepts = sortedKeys(names)
 	for i, n := range c.concepts {
 		c.id[n] = i
 	}
 	return c, nil
+}
+
+// addPart adds the concepts of a part, which together weigh what it does if there are others.
+func (c *Composer) addPart(p Part, others bool) {
+	by := map[string][]*Sprite{}
+	for _, s := range p.Sprites {
+		by[s.Concept] = append(by[s.Concept], s)
+	}
+	all, scale, sum := 0., 1., 0.
+	for _, name := range sortedKeys(by) {
+		all += groupWeight(by[name][0])
+	}
+	if others {
+		scale = p.Weight / all
+	}
+	if len(c.cum) > 0 {
+		sum = c.cum[len(c.cum)-1]
+	}
+	for _, name := range sortedKeys(by) {
+		c.groups = append(c.groups, by[name])
+		sum += groupWeight(by[name][0]) * scale
+		c.cum = append(c.cum, sum)
+	}
 }
 
 // groupWeight evens out classes that come in many near-equal variants (man, woman, person doing X).

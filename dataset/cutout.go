@@ -56,7 +56,7 @@ func cutOut(file []byte, size int) (*image.NRGBA, error) {
 // solidBox is the smallest rectangle with all pixels that can be seen.
 func solidBox(img *image.NRGBA) image.Rectangle {
 	w, h := img.Rect.Dx(), img.Rect.Dy()
-	box := image.Rect(w, h, 0, 0)
+	box := image.Rectangle{Min: image.Pt(w, h)} // inside out; image.Rect would turn it
 	for y := range h {
 		row := img.Pix[y*img.Stride : y*img.Stride+w*4]
 		for x := range w {

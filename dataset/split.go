@@ -1,6 +1,9 @@
 package dataset
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Splits are three disjoint parts of a pack's sprites.
 type Splits struct {
@@ -31,6 +34,47 @@ func Split(sprites []*Sprite) Splits {
 	}
 	return out
 }
+
+// SplitMix divides the sprites of several packs. The first pack is divided as it is alone, so that scores on it can be
+// compared; a thing of a later pack goes where the same thing went before, and is held out as well if its name ends in that
+// of a held-out thing: with "hammer" held out in one pack, "blacksmith hammer" of the next is not trained on.
+func SplitMix(packs [][]*Sprite) []Splits {
+	out := make([]Splits, len(packs))
+	held, trained := map[string]bool{}, map[string]bool{}
+	for i, sprites := range packs {
+		for _, s := range sprites {
+			switch {
+			case heldBefore(s, held) || heldConcept(s.Concept) && !trained[thingName(s.noun)]:
+				out[i].HeldConcepts = append(out[i].HeldConcepts, s)
+			case s.Style == heldStyle:
+				out[i].HeldStyle = append(out[i].HeldStyle, s)
+			default:
+				out[i].Train = append(out[i].Train, s)
+			}
+		}
+		for _, s := range out[i].HeldConcepts {
+			held[thingName(s.noun)] = true
+		}
+		for _, s := range out[i].Train {
+			trained[thingName(s.noun)] = true
+		}
+	}
+	return out
+}
+
+// heldBefore reports whether a sprite's name, or its last words, are those of a held-out thing.
+func heldBefore(s *Sprite, held map[string]bool) bool {
+	words := strings.Fields(s.noun)
+	for i := range words {
+		if held[thingName(strings.Join(words[i:], " "))] {
+			return true
+		}
+	}
+	return false
+}
+
+// thingName is a name that does not depend on the number: "apple" and "apples" are the same.
+func thingName(noun string) string { return strings.ToLower(Plural(noun)) }
 
 // HeldStyle are the held-out style's drawings of every concept, held out or not.
 func (p *Pack) HeldStyle() []*Sprite {

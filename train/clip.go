@@ -178,7 +178,7 @@ func captionsOf(data *scenes, seed uint64, samples int) []string {
 	for i := range samples {
 		out = append(out, data.train.Sample(seed, math.MaxUint64, uint64(i), side).Caption)
 	}
-	for _, list := range [][]*dataset.Sprite{data.sprites, data.heldConcepts, data.heldStyle} {
+	for _, list := range [][]*dataset.Sprite{data.sprites, data.heldConcepts, data.heldStyle, data.heldOthers} {
 		for _, s := range list {
 			out = append(append(out, s.Label), s.Tags...)
 		}

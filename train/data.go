@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/smalti/smalti/dataset"
 	"github.com/smalti/smalti/event"
 )
 
 // ShapesData is the name of the data that need no files: procedural shapes.
-const ShapesData = "shapes"
+const ShapesData = dataset.ShapesName
 
 // scenes are captioned pictures to train on, and others to judge by that training never sees.
 type scenes struct {
@@ -19,6 +20,7 @@ type scenes struct {
 	sprites      []*dataset.Sprite // of a pack: what scenes are composed of
 	heldConcepts []*dataset.Sprite // things never seen
 	heldStyle    []*dataset.Sprite // drawings never seen of things that were
+	heldOthers   []*dataset.Sprite // of a mixture, things of its later packs that are never seen
 
 	own, held *dataset.Album // of somebody's own pictures, nil else
 	notice    string         // what should be known of them
@@ -31,8 +33,8 @@ type source interface {
 	Concepts() []string // what Sample.Concepts counts, or none
 }
 
-// openScenes opens a data pack's folder, procedural shapes when data is ShapesData, or an album, whose pictures are brought to
-// the given side.
+// openScenes opens a data pack's folder, a mixture of packs as dataset.ParseMix reads it, procedural shapes when data is
+// ShapesData, or an album, whose pictures are brought to the given side.
 func openScenes(data string, side int) (*scenes, error) {
 	if data == ShapesData {
 		all := dataset.ShapeSprites()
@@ -42,6 +44,9 @@ func openScenes(data string, side int) (*scenes, error) {
 		return nil, fmt.Errorf("train: no data given")
 	}
 	if _, err := os.Stat(filepath.Join(data, "pack.json")); err != nil {
+		if _, err := os.Stat(data); err != nil && strings.Contains(data, ",") {
+			return openMix(data)
+		}
 		return openOwn(data, side)
 	}
 	pack, err := dataset.OpenPack(data)
@@ -54,6 +59,28 @@ func openScenes(data string, side int) (*scenes, error) {
 		return nil, fmt.Errorf("train: data: %w", err)
 	}
 	return &scenes{train: c, sprites: c.Sprites(), heldConcepts: parts.HeldConcepts, heldStyle: parts.HeldStyle}, nil
+}
+
+// openMix opens a mixture. Of its first pack the held-out things and drawings are the ones of that pack alone, and are judged
+// by themselves; those of the others are one more set.
+func openMix(data string) (*scenes, error) {
+	parts, err := dataset.ParseMix(data)
+	if err != nil {
+		return nil, fmt.Errorf("train: data: %w", err)
+	}
+	m, err := dataset.OpenMix(parts)
+	if err != nil {
+		return nil, fmt.Errorf("train: data: %w", err)
+	}
+	c, err := m.Composer()
+	if err != nil {
+		return nil, fmt.Errorf("train: data: %w", err)
+	}
+	s := &scenes{train: c, sprites: c.Sprites(), heldConcepts: m.Packs[0].HeldConcepts, heldStyle: m.Packs[0].HeldStyle}
+	for _, p := range m.Packs[1:] {
+		s.heldOthers = append(append(s.heldOthers, p.HeldConcepts...), p.HeldStyle...)
+	}
+	return s, nil
 }
 
 func openOwn(data string, side int) (*scenes, error) {
@@ -102,6 +129,8 @@ func (s *scenes) sets(n, size int, once bool) []plainPictures {
 	add("concepts", pix, captions)
 	pix, captions = plainSet(s.heldStyle, n, size, once)
 	add("style", pix, captions)
+	pix, captions = plainSet(s.heldOthers, n, size)
+	add("others", pix, captions)
 	return out
 }
 

@@ -47,7 +47,7 @@ func newPriorJudge(r *priorRecipe) (priorJudge, error) {
 	for _, s := range []struct {
 		name    string
 		sprites []*dataset.Sprite
-	}{{"concepts", r.data.heldConcepts}, {"style", r.data.heldStyle}, {"scenes", nil}} {
+	}{{"concepts", r.data.heldConcepts}, {"style", r.data.heldStyle}, {"others", r.data.heldOthers}, {"scenes", nil}} {
 		c := r.data.train
 		if s.name != "scenes" && !shapes {
 			if len(s.sprites) == 0 {

@@ -118,6 +118,44 @@ func (a *app) packDir(name string) (string, error) {
 	return filepath.Join(root, name), err
 }
 
+// defaultMix is the name of the recommended mixture of packs.
+const defaultMix = "default"
+
+// mixture reads the parts of a mixture, A,B:WEIGHT or its name, with folders for the packs' names. It is not ok if the name
+// is none.
+func (a *app) mixture(name string) (parts []dataset.MixPart, ok bool, err error) {
+	if name == defaultMix {
+		name = dataset.DefaultMix
+	}
+	if !strings.Contains(name, ",") || exists(name) {
+		return nil, false, nil
+	}
+	if parts, err = dataset.ParseMix(name); err != nil {
+		return nil, false, spec.Refusef("for example --data emoji:70,openclipart:12,shapes:10", "%v", err)
+	}
+	for i, p := range parts {
+		if p.Source == dataset.ShapesName {
+			continue
+		}
+		dir, err := a.packDir(p.Source)
+		if err != nil {
+			return nil, false, err
+		}
+		if !exists(filepath.Join(dir, "pack.json")) {
+			hint := "only packs of scenes and shapes can be mixed"
+			if packNamed(p.Source) != nil {
+				hint = "build it: smalti data build " + p.Source
+			}
+			return nil, false, spec.Refusef(hint, "there is no pack in %s", dir)
+		}
+		if strings.Contains(dir, ",") { // it would not be read again
+			return nil, false, spec.Refusef("name it by a path without one", "the folder %s has a comma in its name", dir)
+		}
+		parts[i].Source = dir
+	}
+	return parts, true, nil
+}
+
 func (a *app) newDataList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the packs that can be built and those that are here", Args: exactly(0),

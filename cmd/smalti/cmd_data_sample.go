@@ -25,7 +25,7 @@ type scenesOptions struct {
 }
 
 // shapesPack is drawn by smalti itself and needs no files.
-const shapesPack = "shapes"
+const shapesPack = dataset.ShapesName
 
 // maxScenes bounds what one call writes.
 const maxScenes = 100_000
@@ -37,9 +37,10 @@ func (a *app) newDataSample() *cobra.Command {
 		Short: "Write captioned pictures of a pack, as training sees them",
 		Long: `Write captioned pictures of a pack, as training sees them: composed scenes, or with --plain the drawings themselves on white,
 with WORDS those whose name has these words. Into a folder go PNG files with their captions beside them (.txt), which
---data takes like any folder of your own; into a .png goes a sheet. The pack "shapes" is drawn by smalti itself and need not be built.`,
+--data takes like any folder of your own; into a .png goes a sheet. PACK may be a mixture, A,B:WEIGHT, or "default". The pack "shapes" is drawn by smalti itself and need not be built.`,
 		Example: `  smalti data sample shapes -n 16 -o shapes/
   smalti data sample emoji -n 64 -o scenes.png
+  smalti data sample default -n 64 -o mixed.png
   smalti data sample emoji "red apple" --plain -n 4 -o apples/
   smalti data sample emoji -n 2000 --size 64 -o my-pictures/`,
 		Args: cobra.RangeArgs(1, 2),
@@ -83,6 +84,12 @@ func (a *app) scenes(o *scenesOptions, pack, words string) (func(i int) (pixel.I
 	if pack == shapesPack && !o.plain && o.style == "" {
 		return o.composed(nil, dataset.ComposeOptions{ShapeShare: 1})
 	}
+	if mix, ok, err := a.mixture(pack); ok || err != nil {
+		if err != nil {
+			return nil, 0, err
+		}
+		return o.mixed(mix)
+	}
 	dir, err := a.packDir(pack)
 	if err != nil {
 		return nil, 0, err
@@ -116,12 +123,32 @@ func (o *scenesOptions) pictures(p *dataset.Pack, words string) (func(i int) (pi
 	return o.composed(sprites, dataset.ComposeOptions{})
 }
 
+// mixed draws scenes of a mixture's training parts.
+func (o *scenesOptions) mixed(parts []dataset.MixPart) (func(i int) (pixel.Image, string), int, error) {
+	if o.plain || o.style != "" {
+		return nil, 0, spec.Refuse("WORDS, --plain and --style are for one pack", "name one pack of the mixture")
+	}
+	m, err := dataset.OpenMix(parts)
+	if err != nil {
+		return nil, 0, err
+	}
+	c, err := m.Composer()
+	if err != nil {
+		return nil, 0, err
+	}
+	return o.drawn(c)
+}
+
 // composed draws scenes of sprites.
 func (o *scenesOptions) composed(sprites []*dataset.Sprite, opts dataset.ComposeOptions) (func(i int) (pixel.Image, string), int, error) {
 	c, err := dataset.NewComposer(sprites, opts)
 	if err != nil {
 		return nil, 0, err
 	}
+	return o.drawn(c)
+}
+
+func (o *scenesOptions) drawn(c *dataset.Composer) (func(i int) (pixel.Image, string), int, error) {
 	return func(i int) (pixel.Image, string) {
 		s := c.Sample(o.seed, 0, uint64(i), o.size)
 		return pixel.Image{W: o.size, H: o.size, Pix: s.Pix}, s.Caption

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/smalti/smalti/dataset"
 	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/spec"
@@ -37,7 +38,7 @@ type trainOptions struct {
 }
 
 func (o *trainOptions) addFlags(f *pflag.FlagSet, pack, small string) {
-	data := "`PACK` by name, or folder; default: " + pack
+	data := "`PACK` by name, or folder, or several as A,B:WEIGHT; default: " + pack
 	if small != pack {
 		data += "; " + small + " needs no files"
 	}
@@ -221,13 +222,16 @@ func (a *app) settings(base any, pack string, o *trainOptions) (map[string]any, 
 	return tree, nil
 }
 
-// trainingData is the folder of the data, or the name of data that need none.
+// trainingData is the folder of the data, the mixture with its packs' folders, or the name of data that need none.
 func (a *app) trainingData(name, pack string) (string, error) {
 	switch name {
 	case train.ShapesData:
 		return name, nil
 	case "":
 		name = pack
+	}
+	if mix, ok, err := a.mixture(name); ok || err != nil {
+		return dataset.FormatMix(mix), err
 	}
 	dir, err := a.packDir(name)
 	if err != nil {
