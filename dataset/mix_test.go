@@ -108,7 +108,7 @@ func mixture(t testing.TB, weights ...float64) *Composer {
 func TestMixtureWeights(t *testing.T) {
 	c := mixture(t, 70, 12, 8)
 	got := map[string]float64{}
-	const n = 20_000
+	const n = 5000
 	all := 0.
 	for i := range uint64(n) {
 		for _, style := range c.Sample(3, 0, i, 4).Meta.Styles {

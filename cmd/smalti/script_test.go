@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 		"mkpickle": func() { makeHostile(os.Args[1]) },
 		"mklarge":  func() { makeLarge(os.Args[1], os.Args[2]) },
 		"rss":      func() { limitMemory(os.Args[1:]) },
+		"mkpack":   func() { makePack(os.Args[1], os.Args[2], os.Args[3:]) },
+		"apt-get":  func() { fakeAptGet(os.Args[1:]) },
 		"mkidx":    func() { makeIDX(os.Args[1]) },
 		"tint":     func() { tint(os.Args[1:]) },
 		"mkpair":   func() { makePair(os.Args[1]) },
