@@ -100,7 +100,7 @@ func (a about) publicDomain() bool {
 
 var (
 	// setTitles are titles that name a collection or nothing.
-	setTitles = regexp.MustCompile(`(?i)clip ?art|\br1[56]\b|s[iu]bmission|etiquette icons|lemon svg|part of the|aiga|map symbols|gramastar|untitled|svg road signs|^image\d*|^drawing|^icon|\bicon$|\btemplate\b`)
+	setTitles = regexp.MustCompile(`(?i)clip ?art|\br1[56]\b|s[iu]bmission|etiquette icons|lemon svg|part of the|aiga|map symbols|gramastar|untitled|svg road signs|signs and symbols|map symbol|boating rules|illustration|blueman|creation day|upper (left|right) corner|lower (left|right) corner|aj svg|^image\d*|^drawing|^icon|\bicon$|\btemplate\b`)
 	// asides end the part of a title that names the thing.
 	asides = regexp.MustCompile(`\s*(\s-\s|[(\[,;:/|]).*$`)
 	// foreignAuthors name their drawings in Italian and French.
@@ -115,7 +115,7 @@ func (a about) words() (label string, tags []string) {
 	for _, k := range a.keywords {
 		k = plainWords(k)
 		switch {
-		case k == "" || clipartNoise[k] || strings.HasPrefix(k, "hash"):
+		case k == "" || clipartNoise[k] || strings.HasPrefix(k, "hash") || setTitles.MatchString(k) || foreignAuthors.MatchString(k):
 			continue
 		case clipartBroad[k] != "":
 			broad = append(broad, clipartBroad[k])
@@ -159,7 +159,7 @@ func plainWords(s string) string {
 var clipartNoise = wordSet(`hash image media png svg externalsource unsorted theme icon icons computer contour colour color bw work symbol symbols sign
 	signs mapsym protein recreation study education office party holiday festive menu equipment musicstuff object transport transportation
 	roadtravel people science shape shapes decoration decorations design general special mr misc miscellaneous clip art picture drawing
-	silhouette cartoon outline traditional living place object objects unknown none test thing things atmosphere various new old logo`)
+	silhouette cartoon outline traditional living place object objects unknown none test thing things atmosphere various new old logo glace airtravel points ms m py oh easter air valentines commercial software`)
 
 // clipartBroad are keywords that name a kind of things, with the word for one of them: names of last resort.
 var clipartBroad = map[string]string{

@@ -13,11 +13,12 @@ import (
 // Limits of a picture that a sprite is cut from.
 const (
 	maxCutPixels = 40_000_000
-	minCutSide   = 24
-	maxCutAspect = 4
 	solidAlpha   = 16  // below it a pixel counts as empty
 	groundWhite  = 248 // from here on in all channels a pixel of the ground is white
 )
+
+// cutShape bounds the shape of what is cut out.
+type cutShape struct{ minSide, maxAspect int }
 
 // Why a picture cannot be used.
 var (
@@ -27,7 +28,7 @@ var (
 
 // cutOut decodes a PNG and returns the thing it shows as a size x size picture with alpha: white ground that reaches the
 // border of an opaque picture becomes transparent, and what is left is cropped and fitted.
-func cutOut(file []byte, size int) (*image.NRGBA, error) {
+func cutOut(file []byte, size int, shape cutShape) (*image.NRGBA, error) {
 	cfg, err := png.DecodeConfig(bytes.NewReader(file))
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func cutOut(file []byte, size int) (*image.NRGBA, error) {
 	switch {
 	case box.Empty():
 		return nil, errEmptyPicture
-	case min(w, h) < minCutSide || max(w, h) > maxCutAspect*min(w, h):
+	case min(w, h) < shape.minSide || max(w, h) > shape.maxAspect*min(w, h):
 		return nil, errShapeOfItself
 	}
 	return fitSquare(img.SubImage(box), size), nil

@@ -30,6 +30,9 @@ const (
 	maxIconBytes    = 4 << 20
 )
 
+// furnitureShape takes every icon, which is known to be one thing: the longest is a fluorescent light.
+var furnitureShape = cutShape{minSide: 2, maxAspect: 64}
+
 var furniture = debPack{
 	name: "furniture", version: 1, debs: []debPackage{furnitureModels}, read: readFurniture,
 	keep: func(p string) bool { return path.Dir(p) == furnitureRoot && strings.HasSuffix(p, ".sh3f") },
@@ -191,7 +194,7 @@ func (c *catalog) picture(it catalogItem, size int) (*image.NRGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cutOut(b, size)
+	return cutOut(b, size, furnitureShape)
 }
 
 // readZipped reads one file of a zip; more than most bytes are an error.

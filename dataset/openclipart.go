@@ -29,6 +29,9 @@ const (
 	maxClipartBytes = 8 << 20 // of one file; the largest has 4.3 MB
 )
 
+// clipartShape leaves out what is unlikely to be one thing: lines, borders, dots.
+var clipartShape = cutShape{minSide: 24, maxAspect: 4}
+
 // clipartDropped are the folders that hold no things: icon themes, generated stars, cards, flags, buttons, logos, maps.
 var clipartDropped = []string{
 	"computer/", "shapes/stars", "shapes/flowchart", "shapes/callouts", "shapes/jigsaw", "recreation/games/cards", "special/",
@@ -137,7 +140,7 @@ func readPiece(dirs []string, name string, size int) clipartPiece {
 	if err != nil {
 		return lost("unreadable")
 	}
-	img, err := cutOut(file, size)
+	img, err := cutOut(file, size, clipartShape)
 	switch {
 	case errors.Is(err, errEmptyPicture), errors.Is(err, errShapeOfItself):
 		return lost("empty, tiny or long")

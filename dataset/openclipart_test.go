@@ -185,6 +185,8 @@ func TestClipartNames(t *testing.T) {
 		{"direction &amp;agrave; suivre", "A", []string{"arrow"}, "arrow", ""},
 		{"one two three four five six seven", "A", []string{"numbers"}, "numbers", ""},
 		{"svg road signs", "John Cliff", []string{"transport", "roadsign"}, "road sign", ""},
+		{"", "Architetto Francesco Rollandin", []string{"architetto francesco rollandin", "signs_and_symbols", "cow"}, "cow", ""},
+		{"creation day 3 number", "A", []string{"number"}, "number", ""},
 		{"", "A", []string{"hash(0x865f868)", "0x865f868", "sign"}, "", ""},
 	} {
 		label, tags := about{title: c.title, creator: c.creator, keywords: c.keywords}.words()
@@ -235,12 +237,12 @@ func TestCutOutRefuses(t *testing.T) {
 	wide := []byte(whole)
 	copy(wide[16:24], "\x00\x01\x00\x00\x00\x01\x00\x00") // 65536 x 65536
 	for name, file := range map[string][]byte{"none": nil, "cut": []byte(whole[:len(whole)/2]), "huge": wide, "text": []byte("hello")} {
-		if _, err := cutOut(file, 64); err == nil {
+		if _, err := cutOut(file, 64, clipartShape); err == nil {
 			t.Errorf("%s: a broken picture was read", name)
 		}
 	}
 	// A white picture inside a coloured frame keeps its white.
-	img, err := cutOut([]byte(drawPNG(t, 64, 64, color.NRGBA{255, 255, 255, 255}, red)), 64)
+	img, err := cutOut([]byte(drawPNG(t, 64, 64, color.NRGBA{255, 255, 255, 255}, red)), 64, clipartShape)
 	if err != nil {
 		t.Fatal(err)
 	}
