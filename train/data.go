@@ -129,7 +129,7 @@ func (s *scenes) sets(n, size int, once bool) []plainPictures {
 	add("concepts", pix, captions)
 	pix, captions = plainSet(s.heldStyle, n, size, once)
 	add("style", pix, captions)
-	pix, captions = plainSet(s.heldOthers, n, size)
+	pix, captions = plainSet(s.heldOthers, n, size, once)
 	add("others", pix, captions)
 	return out
 }
