@@ -68,6 +68,8 @@ func (j *Job) validateLadder() error {
 		return Refuse("--coarse goes with neither masks nor region prompts", "their places are pixels of one size: leave out --coarse")
 	case j.Losses.Prior != nil:
 		return Refuse("--coarse does not go with --prior-weight", "a prior judges pictures of one size")
+	case j.Losses.PCA != nil:
+		return Refuse("--coarse does not go with --pca-weight", "a PCA judges pictures of one size")
 	}
 	return nil
 }
