@@ -31,7 +31,15 @@ type Options struct {
 
 	// LowMemory computes things again instead of keeping them, to the same bytes: see Engine.LowMemory.
 	LowMemory bool
+
+	// Bands computes what is between large maps of a graph band by band, in bands of about so many bytes, and computes a
+	// forward pass again block by block for its gradient (docs/engine.md), to the same bytes. 0 computes whole maps.
+	Bands int
 }
+
+// BandBytes is the size of bands that suits most machines: the rows around a band are few beside it, and a dozen bands are
+// little beside a map that is worth cutting.
+const BandBytes = 16 << 20
 
 // Names of precisions. F32 computes in float32. Mixed rounds the operands of large products with weights to bfloat16 and
 // adds up in float32: relative root mean square error up to 2.5e-3 of a product (docs/engine.md).
@@ -47,6 +55,7 @@ var ErrPrecision = cpu.ErrPrecision
 type Engine struct {
 	backend   *cpu.Backend
 	low       bool
+	bands     bool
 	profiling sync.Mutex // held by a run whose operations are measured
 	uploading sync.Mutex // held while tensors become buffers of the backend
 }
@@ -60,11 +69,11 @@ func New(o Options) (*Engine, error) {
 	if o.Class == "" {
 		o.Class = os.Getenv("SMALTI_CPU") // so that every test can run on every class
 	}
-	b, err := cpu.New(cpu.Options{Threads: o.Threads, Class: o.Class, Precision: o.Precision, LowMemory: o.LowMemory})
+	b, err := cpu.New(cpu.Options{Threads: o.Threads, Class: o.Class, Precision: o.Precision, LowMemory: o.LowMemory, Bands: o.Bands})
 	if err != nil {
 		return nil, fmt.Errorf("engine: start the backend: %w", err)
 	}
-	return &Engine{backend: b, low: o.LowMemory}, nil
+	return &Engine{backend: b, low: o.LowMemory, bands: o.Bands > 0}, nil
 }
 
 // Name says which backend runs, for doctor and for the recipe of a picture.
@@ -86,6 +95,9 @@ func (e *Engine) Threads() int { return e.backend.Threads() }
 // LowMemory reports whether callers should compute things again instead of keeping them: the engine itself then keeps few
 // derived forms of weights. No byte of any result depends on it.
 func (e *Engine) LowMemory() bool { return e.low }
+
+// Bands reports whether large maps are computed band by band: what a Staged program keeps is little then.
+func (e *Engine) Bands() bool { return e.bands }
 
 // Fallbacks counts the operations that were compiled for GoMLX's own backend because ours lacks them, by name.
 func (e *Engine) Fallbacks() map[string]int { return e.backend.Fallbacks() }

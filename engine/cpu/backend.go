@@ -28,6 +28,10 @@ type Options struct {
 
 	Precision string // of products: F32 or Mixed; empty means F32
 	LowMemory bool   // keep few derived forms of weights
+
+	// Bands computes maps of more than so many bytes band by band, each of about so many bytes (pass.Bands), and keeps little
+	// for a second part (pass.Segments); 0 means never. No byte of a result depends on it.
+	Bands int
 }
 
 // Backend implements compute.Backend. It is safe for concurrent use.
@@ -38,6 +42,7 @@ type Backend struct {
 	pool    *pool.Pool
 	threads int
 	mixed   bool // products of mixedTable are computed in bfloat16
+	bands   int  // Options.Bands
 	plain   bool // tests only: patterns of several operations are not looked for
 	memory  recycler
 
@@ -77,7 +82,7 @@ func New(o Options) (*Backend, error) {
 	case o.Precision == Mixed && !set.HasBF16():
 		return nil, fmt.Errorf("cpu: %w: %s needs kernels that multiply bfloat16, which class %s has not", ErrPrecision, Mixed, class)
 	}
-	x := &Backend{set: set, mixed: o.Precision == Mixed, pool: pool.New(o.Threads), threads: o.Threads,
+	x := &Backend{set: set, mixed: o.Precision == Mixed, bands: o.Bands, pool: pool.New(o.Threads), threads: o.Threads,
 		recompute: 1 << 20, fallbacks: map[string]int{}}
 	m := &x.memory
 	m.keep, m.winograd.most, m.packs.most = keepBytes, winogradBytes, math.MaxInt64

@@ -32,7 +32,18 @@ func compile(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 		pass.Softmaxes(g)
 	}
 	pass.Biases(g)
+	if b.bands > 0 && len(lateParams(g)) > 0 {
+		g = pass.Segments(g, lateParams(g), b.bands/16)
+	}
 	g = pass.LessKept(g, lateParams(g), b.recompute)
+	if b.bands > 0 {
+		g = pass.Bands(g, b.bands)
+	}
+	return assemble(b, name, g)
+}
+
+// assemble turns a graph that the passes are done with into an executable.
+func assemble(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 	if err := g.Verify(); err != nil {
 		return nil, fmt.Errorf("after the passes: %w", err)
 	}
@@ -167,13 +178,11 @@ func (c *compiler) place(programs []*program) {
 				continue
 			}
 			v := plan.Value{Bytes: c.e.slots[s].bytes, Def: i, Last: c.last[s], Share: -1}
-			if programs[i] != nil {
-				for _, from := range programs[i].inPlace(n) {
-					k, ok := index[from]
-					if ok && c.last[from] == i && !taken[from] && c.e.slots[from].bytes == v.Bytes {
-						v.Share, taken[from] = k, true
-						break
-					}
+			for _, from := range c.inPlace(n, programs[i]) {
+				k, ok := index[from]
+				if ok && c.last[from] == i && !taken[from] && c.e.slots[from].bytes == v.Bytes {
+					v.Share, taken[from] = k, true
+					break
 				}
 			}
 			index[s] = len(values)
@@ -210,4 +219,17 @@ func (c *compiler) place(programs []*program) {
 			c.e.slots[s].index = inArena[at[k]]
 		}
 	}
+}
+
+// inPlace lists the slots of operands whose place the value of a unit may take.
+func (c *compiler) inPlace(n *ir.Node, p *program) (slots []int) {
+	if p != nil {
+		return p.inPlace(n)
+	}
+	if a, ok := n.Attr.(*ir.Bands); ok {
+		for _, i := range a.InPlace {
+			slots = append(slots, c.slot(n.In[i]))
+		}
+	}
+	return slots
 }

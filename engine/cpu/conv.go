@@ -20,6 +20,7 @@ type conv struct {
 	kh, kw, o  int // o of one group
 	oh, ow     int
 	groups     int
+	rows       int // ir.Conv.Rows
 
 	stride, pad, inDilate, dilate [2]int
 
@@ -33,7 +34,7 @@ type strides struct{ b, h, w, c, start int }
 func newConv(x, w, y []int, a ir.Conv) *conv {
 	ax := a.Axes
 	xs, ws, ys := contiguous(x), contiguous(w), contiguous(y)
-	v := &conv{b: x[ax.InputBatch], c: x[ax.InputChannels] / a.Groups, o: w[ax.KernelOutputChannels] / a.Groups, groups: a.Groups,
+	v := &conv{b: x[ax.InputBatch], c: x[ax.InputChannels] / a.Groups, o: w[ax.KernelOutputChannels] / a.Groups, groups: a.Groups, rows: a.Rows,
 		h: 1, w: 1, kh: 1, kw: 1, oh: 1, ow: 1,
 		stride: [2]int{1, 1}, inDilate: [2]int{1, 1}, dilate: [2]int{1, 1},
 		x: strides{b: xs[ax.InputBatch], c: xs[ax.InputChannels]},

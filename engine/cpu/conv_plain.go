@@ -25,13 +25,25 @@ func newPlain(set *kernel.Set, v *conv) *plain {
 		v.y != (strides{b: v.oh * v.ow * v.o, h: v.ow * v.o, w: v.o, c: 1}) {
 		return nil
 	}
-	p := &plain{plan: set.NewConv(v.shape()), size: v.kh * v.kw * v.c * v.o, cols: set.Panels(v.o)}
+	p := &plain{plan: v.plan(set), size: v.kh * v.kw * v.c * v.o, cols: set.Panels(v.o)}
 	dims := []int{v.kh, v.kw, v.c, v.o}
 	if c := contiguous(dims); v.k != (strides{h: c[0], w: c[1], b: c[2], c: c[3]}) {
 		p.w = newMove(dims, c, []int{v.k.h, v.k.w, v.k.b, v.k.c}, 0, v.k.start)
 	}
 	p.key = fmt.Sprintf("%T %d %d %d %d %v", p.plan, v.kh, v.kw, v.c, v.o, v.k)
 	return p
+}
+
+// plan is the kernel's plan. Of a band of rows it is the one of the whole result, so that the bits are the same.
+func (v *conv) plan(set *kernel.Set) kernel.Conv {
+	whole, c := v.shape(), v.shape()
+	if v.rows > 0 {
+		whole.OutH = v.rows
+	}
+	if whole.WinogradPays() {
+		return set.NewWinograd(c)
+	}
+	return set.NewDirect(c)
 }
 
 // shape describes v, without groups and input dilation, to package kernel.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/smalti/smalti/engine/cpu/ir"
 	"github.com/smalti/smalti/engine/cpu/kernel"
+	"github.com/smalti/smalti/engine/cpu/pass"
 )
 
 // Reductions. The axes are joined to groups that are kept and groups that are reduced in turn, and the groups reduced one
@@ -221,14 +222,11 @@ func folding(k *kernel.Set, op compute.OpType) (fold func([]float32) float32, me
 	return k.Sum, kernel.Add, 0
 }
 
-// reduceChunk is about how many elements one partial result covers.
-const reduceChunk = 16 << 10
-
 func reduceFloats(f *frame, op compute.OpType, dst, src []float32, r reduction) {
 	k := f.b.set
 	fold, merge, start := folding(k, op)
 	// The reduced axis is cut into parts of equal length, the last shorter; parts are folded apart and then in order.
-	part := max(1, reduceChunk/r.inner)
+	part := pass.ReducePart(r.inner)
 	parts := (r.length + part - 1) / part
 	acc := dst
 	var mem []byte
@@ -248,22 +246,18 @@ func reduceFloats(f *frame, op compute.OpType, dst, src []float32, r reduction) 
 			foldRows(k, merge, acc[i*r.inner:][:r.inner], x)
 		}
 	})
-	if parts == 1 {
-		return
-	}
-	f.b.pool.Run(r.outer, rowGrain(parts*r.inner), func(lo, hi int) {
-		for o := lo; o < hi; o++ {
-			x := acc[o*parts*r.inner:][:parts*r.inner]
-			if r.inner == 1 {
-				dst[o] = start
-				for _, v := range x {
-					dst[o] = mergeOne(merge, dst[o], v)
-				}
-				continue
+	switch {
+	case parts == 1:
+	case r.inner == 1:
+		for o := range r.outer {
+			dst[o] = start
+			for _, v := range acc[o*parts:][:parts] {
+				dst[o] = mergeOne(merge, dst[o], v)
 			}
-			foldRows(k, merge, dst[o*r.inner:][:r.inner], x)
 		}
-	})
+	default: // the parts are rows to be reduced in their turn, as pass.Bands reduces them
+		reduceFloats(f, op, dst, acc, reduction{r.outer, parts, r.inner})
+	}
 	f.b.memory.put(mem)
 }
 

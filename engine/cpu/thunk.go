@@ -54,6 +54,7 @@ func init() {
 		ir.OpFallback:                     makeFallback,
 		ir.OpSample:                       makeSample,
 		ir.OpSpread:                       makeSpread,
+		ir.OpBands:                        makeBands,
 	}
 	for op := range reductions {
 		makers[op] = makeReduce

@@ -47,6 +47,7 @@ type Conv struct {
 	InDilate, Dilate []int
 	Groups, BGroups  int
 	Reversed         bool
+	Rows             int // of the result that this is a band of, by which the algorithm is chosen; 0 if it is whole
 }
 
 // Gather are the arguments of a Gather.
@@ -93,3 +94,31 @@ type Attention struct {
 
 // HeadRows says where the rows [width] of the tokens of the heads of a batch begin, in elements.
 type HeadRows struct{ Offset, Batch, Token, Head int }
+
+// Bands computes a value band by band: each band is a graph of its own over parts of the operands, and writes the part of the
+// value that lies at Lo to Hi (elements).
+type Bands struct {
+	Bands   []Band
+	InPlace []int // operands of which each band reads nothing but its own part: the value may take their place
+}
+
+// Band is one of Bands. Bands of equal work share a graph, whose parameters are In in order.
+type Band struct {
+	Graph  *Graph
+	In     []BandIn
+	Lo, Hi int
+}
+
+// BandIn is what a parameter of a band's graph sees: the elements Lo to Hi of an operand, or all of it if Hi is 0.
+type BandIn struct{ Operand, Lo, Hi int }
+
+// String names the work of the first bands.
+func (b *Bands) String() string {
+	s := fmt.Sprintf("%d of", len(b.Bands))
+	for _, n := range b.Bands[0].Graph.Nodes {
+		if n.Op != compute.OpTypeParameter && n.Op != compute.OpTypeConstant && n.Op != compute.OpTypeReshape {
+			s += " " + n.Name()
+		}
+	}
+	return s
+}

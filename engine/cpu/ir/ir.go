@@ -41,12 +41,15 @@ const (
 	OpGELUGrad
 	// OpMulRecip is x * (1/y), two roundings.
 	OpMulRecip
+	// OpBands is a value that is computed band by band (Bands).
+	OpBands
 )
 
 var names = map[compute.OpType]string{OpRNGState: "RNGState", OpRNGBits: "RNGBits",
 	OpSample: "Sample", OpSpread: "Spread", OpPart: "Part", OpAttention: "Attention", OpAttentionGrad: "AttentionGrad",
 	OpSwish: "Swish", OpQuickGELU: "QuickGELU", OpGELU: "GELU",
-	OpSwishGrad: "SwishGrad", OpQuickGELUGrad: "QuickGELUGrad", OpGELUGrad: "GELUGrad", OpMulRecip: "MulRecip"}
+	OpSwishGrad: "SwishGrad", OpQuickGELUGrad: "QuickGELUGrad", OpGELUGrad: "GELUGrad", OpMulRecip: "MulRecip",
+	OpBands: "Bands"}
 
 // Node is one operation and its result. It belongs to one Graph; only passes change it.
 type Node struct {
