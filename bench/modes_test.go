@@ -9,17 +9,18 @@ import (
 )
 
 // TestModesPaintTheSameBytes paints three steps with everything that may change memory and speed but no byte: threads, chunks,
-// and whether the engine keeps what it needs again.
+// and whether the engine keeps what it needs again, and bands.
 func TestModesPaintTheSameBytes(t *testing.T) {
 	type mode struct {
 		threads, chunk int
 		low            bool
+		bands          int
 	}
-	modes := []mode{{1, 4, false}, {2, 4, true}, {3, 1, false}, {7, 32, true}, {2, 32, false}, {1, 1, true}}
+	modes := []mode{{1, 4, false, 0}, {2, 4, true, 0}, {3, 1, false, 32 << 10}, {7, 32, true, 0}, {2, 32, false, 100 << 10}, {1, 1, true, 16 << 10}}
 	for _, precision := range []string{engine.F32, engine.Mixed} {
 		var want []paint.Array
 		for _, m := range modes {
-			e, err := engine.New(engine.Options{Threads: m.threads, Precision: precision, LowMemory: m.low})
+			e, err := engine.New(engine.Options{Threads: m.threads, Precision: precision, LowMemory: m.low, Bands: m.bands})
 			if err != nil && precision == engine.Mixed {
 				t.Skip(err) // this machine does not multiply bfloat16
 			}

@@ -25,6 +25,7 @@ type Painting struct {
 	Iters     int
 	Precision string // engine.F32 or engine.Mixed
 	LowMemory bool   // see engine.Options
+	Bands     int    // see engine.Options
 }
 
 // Iteration is what one iteration took, in seconds. Total is measured around the whole step and Decode around its
@@ -101,7 +102,7 @@ func Paint(ctx context.Context, o Options, p Painting, progress func(iter int, s
 	if err := p.Check(); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: p.Precision, LowMemory: p.LowMemory})
+	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: p.Precision, LowMemory: p.LowMemory, Bands: p.Bands})
 	if err != nil {
 		return nil, err
 	}

@@ -11,17 +11,17 @@ import (
 
 // canvas turns latents z into pictures and takes gradients for pictures back to z. The decoder runs once forward for
 // all cuts and all encoders, and then backward for the product with its Jacobian. What backward needs of the forward pass
-// is kept meanwhile; an engine that must do with little memory repeats the forward pass instead, to the same bytes.
-// Only this type knows.
+// is kept meanwhile; an engine that must do with little memory repeats the forward pass instead, to the same bytes, unless it
+// works in bands, when little is kept. Only this type knows.
 type canvas struct {
 	decoder                           Decoder
 	forward, backward, encode, lookup *engine.Program
-	both                              *engine.Program // forward, and backward as its second part; nil with little memory
+	both                              *engine.Program // forward, and backward as its second part; nil with little memory and no bands
 }
 
 func newCanvas(e *engine.Engine, d Decoder) *canvas {
 	c := &canvas{decoder: d}
-	if !e.LowMemory() {
+	if !e.LowMemory() || e.Bands() {
 		c.both = e.Staged("paint: decode", "paint: decoder gradient", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
 			x, codes := pictureGraph(v, d, in[0])
 			return []*graph.Node{x, codes, vjp(x, in[1], in[0])}

@@ -31,7 +31,9 @@ type Options struct {
 	Version string // of smalti, for recipes
 	// LowMemory computes things again instead of keeping them: slower, the same bytes, so recipes do not record it.
 	LowMemory bool
-	Now       func() time.Time // the clock that speeds and times are taken with
+	// Bands computes large maps in bands of about so many bytes; 0 computes them whole. Recipes do not record it either.
+	Bands int
+	Now   func() time.Time // the clock that speeds and times are taken with
 }
 
 // Runner runs jobs. Models stay loaded between jobs. It is safe for concurrent use.
@@ -56,7 +58,7 @@ type Runner struct {
 func New(o Options) (*Runner, error) { return newRunner(o, engine.F32) }
 
 func newRunner(o Options, precision string) (*Runner, error) {
-	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: precision, LowMemory: o.LowMemory})
+	e, err := engine.New(engine.Options{Threads: o.Threads, Class: o.Class, Precision: precision, LowMemory: o.LowMemory, Bands: o.Bands})
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}

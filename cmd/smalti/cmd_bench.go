@@ -137,7 +137,7 @@ func (a *app) runBenchPaint(ctx context.Context, p bench.Painting, arch string) 
 	if err := p.Check(); err != nil {
 		return spec.Refusef("run: smalti bench paint --help", "%v", err)
 	}
-	p.LowMemory = a.lowMemory
+	p.LowMemory, p.Bands = a.lowMemory, int(a.bands)
 	progress := func(iter int, seconds float64) {
 		if !a.quiet {
 			fmt.Fprintf(a.err, "iteration %d: %.3f s\n", iter, seconds)

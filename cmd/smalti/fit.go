@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smalti/smalti/engine"
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/run"
 	"github.com/smalti/smalti/spec"
@@ -16,7 +17,7 @@ import (
 )
 
 // fit finds a way to paint that the free memory allows, before anything is painted: with all that speeds it up, else with
-// fewer cuts at once, else with little memory. It sets the chunk of the request and returns the runner to paint with. When nothing helps
+// fewer cuts at once, else with little memory, else in bands too. It sets the chunk of the request and returns the runner to paint with. When nothing helps
 // it refuses and names the nearest size that fits. No way changes a byte of the picture.
 func (a *app) fit(ctx context.Context, req *run.Painting, most string, sink event.Sink) (*run.Runner, error) {
 	room := run.Room{InUse: inUse}
@@ -30,11 +31,15 @@ func (a *app) fit(ctx context.Context, req *run.Painting, most string, sink even
 		return nil, spec.Refuse("this system does not say how much memory is free", "say it: --fit 4GB")
 	}
 	c := req.Chunk
-	for _, low := range []bool{false, true} {
+	for _, w := range []struct {
+		low   bool
+		bands bandsFlag
+	}{{false, a.bands}, {true, a.bands}, {true, max(a.bands, engine.BandBytes)}} {
+		low, last := w.low, w.bands > 0
 		if a.lowMemory && !low {
 			continue
 		}
-		a.lowMemory = low
+		a.lowMemory, a.bands = low, w.bands
 		r, err := a.openRunner()
 		if err != nil {
 			return nil, err
@@ -50,10 +55,10 @@ func (a *app) fit(ctx context.Context, req *run.Painting, most string, sink even
 		if f.Fits {
 			req.Chunk = f.Chunk
 			sink.Emit(event.Event{Kind: event.Notice, Values: map[string]float64{"bytes": float64(f.Bytes), "seconds": f.Seconds, "chunk": float64(f.Chunk), "low_memory": number(low)},
-				Message: fmt.Sprintf("the picture will take %s of %s and about %s%s", ui.Bytes(f.Bytes), ui.Bytes(room.Free), ui.Duration(time.Duration(f.Seconds*float64(time.Second))), way(low, f.Chunk, c))})
+				Message: fmt.Sprintf("the picture will take %s of %s and about %s%s", ui.Bytes(f.Bytes), ui.Bytes(room.Free), ui.Duration(time.Duration(f.Seconds*float64(time.Second))), way(low, last, f.Chunk, c))})
 			return r, nil
 		}
-		if low {
+		if low && last {
 			return nil, tooLarge(ctx, r, req, f, room)
 		}
 		r.Close()
@@ -75,10 +80,13 @@ func tooLarge(ctx context.Context, r *run.Runner, req *run.Painting, f run.Forec
 }
 
 // way says what was chosen, where that is not the usual.
-func way(low bool, chunk, usual int) string {
+func way(low, bands bool, chunk, usual int) string {
 	text := ""
 	if low {
 		text = ", with --low-memory"
+	}
+	if bands {
+		text += ", with --bands"
 	}
 	if chunk != usual {
 		text += fmt.Sprintf(", %d cuts at once", chunk)

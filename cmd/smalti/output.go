@@ -42,7 +42,7 @@ func (a *app) openStore() *store.Store {
 }
 
 func (a *app) openRunner() (*run.Runner, error) {
-	r, err := run.New(run.Options{Store: a.openStore(), Threads: a.threads, LowMemory: a.lowMemory, Class: a.env("SMALTI_CPU"), Version: release, Now: a.now})
+	r, err := run.New(run.Options{Store: a.openStore(), Threads: a.threads, LowMemory: a.lowMemory, Bands: int(a.bands), Class: a.env("SMALTI_CPU"), Version: release, Now: a.now})
 	if err != nil {
 		return nil, spec.Refusef("SMALTI_CPU may be avx512bf16, avx512, avx2 or generic, up to what this machine has", "%v", err)
 	}

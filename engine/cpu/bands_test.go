@@ -119,15 +119,15 @@ func (d bandedCase) run(t *testing.T, o Options, late bool) ([]byte, *Executable
 // TestBandsChangeNothing compares graphs that run band by band with whole ones, bit by bit: odd sizes, bands that end within
 // Winograd's tiles at the bottom, sums whose parts end within rows, any threads.
 func TestBandsChangeNothing(t *testing.T) {
-	for _, d := range []bandedCase{{h: 24, w: 20, c: 16}, {h: 37, w: 11, c: 12}, {h: 9, w: 64, c: 32}} {
+	for _, d := range []bandedCase{{h: 24, w: 20, c: 16}, {h: 21, w: 11, c: 12}, {h: 9, w: 40, c: 32}} {
 		want, _ := d.run(t, Options{Threads: 2}, false)
-		for _, o := range []Options{{Threads: 1, Bands: 8 << 10}, {Threads: 2, Bands: 20 << 10}, {Threads: 2, Bands: 100 << 10}, {Threads: 2, Bands: 20 << 10, LowMemory: true}} {
+		for _, o := range []Options{{Threads: 1, Bands: 8 << 10}, {Threads: 2, Bands: 20 << 10}, {Threads: 2, Bands: 60 << 10}, {Threads: 2, Bands: 20 << 10, LowMemory: true}} {
 			for _, late := range []bool{false, true} {
 				got, e := d.run(t, o, late)
 				if !bytes.Equal(got, want) {
 					t.Errorf("%dx%dx%d in bands of %d bytes, %d threads, late %v: other bytes", d.w, d.h, d.c, o.Bands, o.Threads, late)
 				}
-				if e.Units()["Bands"] < 10 {
+				if e.Units()["Bands"] < 3 {
 					t.Errorf("%dx%dx%d in bands of %d bytes: %v", d.w, d.h, d.c, o.Bands, e.Units())
 				}
 			}

@@ -21,6 +21,7 @@ type compiler struct {
 	units []*pass.Unit
 	last  []int // by slot: the last unit that reads it
 	def   []int // by slot: the unit that writes it
+	bands int   // bytes of the largest arena of a band
 
 	chooses map[*ir.Node]bool // see choosing; nil before it is asked for
 }
@@ -75,6 +76,7 @@ func assemble(b *Backend, name string, g *ir.Graph) (*Executable, error) {
 		}
 		c.e.thunks = append(c.e.thunks, t)
 	}
+	c.e.memory.Arena += c.bands
 	return c.e, nil
 }
 
@@ -166,7 +168,8 @@ func (c *compiler) findPacked() {
 func (c *compiler) crosses(s int) bool { return c.def[s] < c.e.late && c.last[s] >= c.e.late }
 
 // place puts values into the arenas; results of clusters take over the memory of operands that nobody reads later. What
-// waits for late parameters lies in the arena of what is kept, with all that shares its memory.
+// waits for late parameters lies in the arena of what is kept, with all that shares its memory. In bands everything does, if that is
+// clearly less than two arenas: what is kept block by block makes place for what comes after its last reader.
 func (c *compiler) place(programs []*program) {
 	var values []plan.Value
 	index := map[int]int{} // slot -> value
@@ -212,6 +215,15 @@ func (c *compiler) place(programs []*program) {
 	var inArena, inKept []int // offsets
 	inArena, c.e.arena = plan.Place(short, alignment)
 	inKept, c.e.kept = plan.Place(long, alignment)
+	if c.b.bands > 0 && c.e.kept > 0 {
+		if all, size := plan.Place(values, alignment); size < (c.e.arena+c.e.kept)*7/8 {
+			for s, k := range index {
+				c.e.slots[s].kind, c.e.slots[s].index = isKept, all[k]
+			}
+			c.e.arena, c.e.kept = 0, size
+			return
+		}
+	}
 	for s, k := range index {
 		if kept[first[k]] {
 			c.e.slots[s].kind, c.e.slots[s].index = isKept, inKept[at[k]]

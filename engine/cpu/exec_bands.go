@@ -35,6 +35,7 @@ func makeBands(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 				return nil, 0, err
 			}
 			e.inner = true
+			c.bands = max(c.bands, e.memory.Arena)
 			compiled[from.Graph] = e
 		}
 		size := n.Shape.DType.Size()

@@ -8,7 +8,7 @@ import (
 
 // Memory is what a plan needs besides inputs, outputs and packed weights, in bytes.
 type Memory struct {
-	Arena int      // places for what lives within a run, but for Kept
+	Arena int      // places for what lives within a run, but for Kept, and within a band
 	Kept  int      // places for what is kept until the late parameters come
 	Peak  int      // most that is alive at once; what both have beyond it is lost between places
 	At    string   // the unit that runs then

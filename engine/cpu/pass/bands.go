@@ -36,8 +36,9 @@ func Bands(g *ir.Graph, band int) *ir.Graph {
 	return b.out
 }
 
-// ReducePart is how many rows of inner elements a sum over rows adds up apart, before the parts are added up.
-func ReducePart(inner int) int { return max(1, (16<<10)/inner) }
+// ReducePart is how many rows of inner elements a sum over rows adds up apart, before the parts are added up in the same way:
+// about 16 Ki elements, at least 8 rows, so that there are fewer parts than rows.
+func ReducePart(inner int) int { return max(8, (16<<10)/inner) }
 
 type bander struct {
 	*partition
