@@ -49,3 +49,38 @@ func TestPlansAtRealSize(t *testing.T) {
 		t.Logf("%s: %s", p.name, m)
 	}
 }
+
+// TestPlansInBands plans a decoder of real size, and it with its gradient, for large pictures in bands: most MiB that they may take, what
+// they take today and a tenth. Whole, they take 512, 1,568, 2,048 and 6,464.
+func TestPlansInBands(t *testing.T) {
+	e, err := engine.New(engine.Options{Threads: 1, Bands: engine.BandBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	d := Decoders["vqgan-f16-16384"]
+	decode := e.Program("decode", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
+		return []*graph.Node{d.DecodeGraph(v, in[0])}
+	})
+	both := e.Staged("decode", "gradient", func(v *gx.Vars, in []*graph.Node) []*graph.Node {
+		x := d.DecodeGraph(v, in[0])
+		return []*graph.Node{x, graph.Gradient(graph.ReduceAllSum(graph.Mul(x, in[1])), in[0])[0]}
+	})
+	for _, p := range []struct{ size, decode, both int }{{512, 335, 1000}, {1024, 1315, 3900}} {
+		z, x := engine.Float32(1, p.size/16, p.size/16, d.Channels()), engine.Float32(1, p.size, p.size, 3)
+		for _, c := range []struct {
+			g    *engine.Program
+			late []shapes.Shape
+			most int
+		}{{decode, nil, p.decode}, {both, []shapes.Shape{x}, p.both}} {
+			m, err := c.g.Memory([]shapes.Shape{z}, c.late)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Arena+m.Kept > c.most<<20 {
+				t.Errorf("%d: more than %d MiB: %s", p.size, c.most, m)
+			}
+			t.Logf("%d: %d MiB of arena, %d kept", p.size, m.Arena>>20, m.Kept>>20)
+		}
+	}
+}
