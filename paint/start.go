@@ -3,6 +3,7 @@ package paint
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -64,6 +65,35 @@ func (p *Painter) BeginFrom(z, held []float32) error {
 	opt := p.opt.clone()
 	opt.Reset()
 	p.state = state{z: append([]float32(nil), z...), init: append([]float32(nil), held...), opt: opt}
+	return nil
+}
+
+// Shift moves the latents by d [1,h,w,C], and their average with them, within the codebook's range; what the optimiser remembers
+// stays. A morph moves its goal so from frame to frame.
+func (p *Painter) Shift(d []float32) error {
+	if p.z == nil {
+		return ErrNotStarted
+	}
+	if len(d) != len(p.z) {
+		return fmt.Errorf("paint: a shift of %d numbers for %d", len(d), len(p.z))
+	}
+	s := p.state
+	s.z = slices.Clone(p.z)
+	for i, v := range d {
+		if !finite(float64(v)) {
+			return &DivergedError{p.step, "the shift"}
+		}
+		c := i % p.c
+		s.z[i] = min(max(s.z[i]+v, p.lo[c]), p.hi[c])
+	}
+	if p.average != nil {
+		rest := math.Pow(p.cfg.Average, float64(p.averaged))
+		s.average = slices.Clone(p.average)
+		for i := range s.average {
+			s.average[i] += float32((1 - rest) * float64(s.z[i]-p.z[i]))
+		}
+	}
+	p.state = s
 	return nil
 }
 

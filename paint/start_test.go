@@ -173,3 +173,42 @@ func TestPicturePrompt(t *testing.T) {
 		t.Errorf("distance to the picture %v, then %v", first.Total, last.Total)
 	}
 }
+
+// A shift moves the latents and their mean, within the codebook's range, and leaves the optimiser's memory alone.
+func TestShift(t *testing.T) {
+	cfg := toyConfig(t, "updated")
+	cfg.Average = 0.5
+	p := begun(t, cfg)
+	advance(t, p, 3)
+	z, err := p.Latent(Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, err := p.Latent(Smooth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := make([]float32, len(z))
+	for i := range d {
+		d[i] = 0.05
+	}
+	d[0] = 1e9
+	moments := append([]float32(nil), p.opt.m...)
+	if err := p.Shift(d); err != nil {
+		t.Fatal(err)
+	}
+	now, _ := p.Latent(Now)
+	smooth, _ := p.Latent(Smooth)
+	for i := range z {
+		want := min(max(z[i]+d[i], p.lo[i%toyChannels]), p.hi[i%toyChannels])
+		if now[i] != want || abs(float64(smooth[i]-mean[i]-(now[i]-z[i]))) > 1e-5 {
+			t.Fatalf("latent %d went from %v to %v, its mean from %v to %v", i, z[i], now[i], mean[i], smooth[i])
+		}
+		if p.opt.m[i] != moments[i] {
+			t.Fatal("the optimiser's memory changed")
+		}
+	}
+	if p.Step() != 3 || p.Shift(d[1:]) == nil || p.Shift([]float32{}) == nil {
+		t.Error("a shift of another shape was taken, or counted as a step")
+	}
+}

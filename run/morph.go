@@ -30,6 +30,7 @@ type Morph struct {
 	Soft          bool        // paint mixtures as they are instead of their nearest codes
 	CLIP          string      // model that looks on where words are painted, and in mode clip; empty means the default one
 	Steps         int         // of each frame in mode clip
+	LR            float64     // of those steps half-way between two pictures; it falls to 0 towards them
 	Seed          uint64      // of what is painted, and of the order among exchanges of equal size
 	Frames        int         // without holds
 	From, To      float64     // 0 is the first picture, 1 the second; beyond the ends it extrapolates
@@ -52,9 +53,10 @@ type MorphResult struct {
 
 // Files of a morph's folder; the frames are in framesDir.
 const (
-	morphFile = "morph.json" // what is made, by content: the same words mean the same frames
-	planFile  = "plan.json"  // where the frames were placed
-	endsDir   = "ends"       // pictures painted of words
+	morphFile = "morph.json"        // what is made, by content: the same words mean the same frames
+	planFile  = "plan.json"         // where the frames were placed
+	endsDir   = "ends"              // pictures painted of words
+	chaseFile = "chase.safetensors" // of mode clip: the painter's state after a frame
 )
 
 // FolderOfMorph returns the folder that belongs to an animation.
@@ -71,11 +73,11 @@ func (m *Morph) Check() error {
 	if m.Soft && m.Mode == "tokens" {
 		return spec.Refuse("--soft has nothing to do with --mode tokens, which has only codes", "use --mode slerp or lerp")
 	}
-	if m.Soft && m.Mode == "clip" {
-		return spec.Refuse("--soft has nothing to do with --mode clip, which paints with codes", "use --mode slerp or lerp")
-	}
 	if m.Mode == "clip" && (m.Steps < 1 || m.Steps > spec.MaxSteps) {
 		return spec.Refusef(fmt.Sprintf("use 1 to %d", spec.MaxSteps), "--steps is %d", m.Steps)
+	}
+	if m.Mode == "clip" && !(m.LR >= 1e-6 && m.LR <= 1e3) {
+		return spec.Refusef("use 1e-6 to 1000", "--lr is %g", m.LR)
 	}
 	if len(m.Out) == 0 {
 		return spec.Refuse("the morph has no output", "name one with -o")
@@ -242,7 +244,7 @@ func (m *morpher) openReel() error {
 	if err != nil {
 		return err
 	}
-	m.reel = &reel{Film: m.req.Film, sink: m.sink, label: morphFile, what: "morph", words: words, also: []string{planFile, endsDir}, w: m.w, h: m.h}
+	m.reel = &reel{Film: m.req.Film, sink: m.sink, label: morphFile, what: "morph", words: words, also: []string{planFile, endsDir, chaseFile}, w: m.w, h: m.h}
 	return m.reel.open()
 }
 
@@ -262,7 +264,7 @@ func (m *morpher) describe() ([]byte, error) {
 		}
 	}
 	words, err := spec.Canonical(map[string]any{
-		"build": m.Build(), "model": m.ref, "clip": m.clip, "steps": q.Steps, "pictures": ends, "width": m.w, "height": m.h, "mode": q.Mode, "soft": q.Soft, "seed": q.Seed,
+		"build": m.Build(), "model": m.ref, "clip": m.clip, "steps": q.Steps, "lr": q.LR, "pictures": ends, "width": m.w, "height": m.h, "mode": q.Mode, "soft": q.Soft, "seed": q.Seed,
 		"frames": q.Frames, "from": q.From, "to": q.To, "loop": q.Loop, "hold": q.Hold, "ease": q.Ease, "uniform_t": q.UniformT,
 		"columns": q.Columns, "rows": q.Rows,
 	})

@@ -71,7 +71,7 @@ func TestMorphPaintsWords(t *testing.T) {
 func TestMorphByCLIP(t *testing.T) {
 	m := morphs(t, 2)
 	change := func(q *Morph) {
-		q.Mode, q.Steps, q.CLIP, q.Frames = "clip", 4, "toy/clip", 6
+		q.Mode, q.Steps, q.LR, q.CLIP, q.Frames = "clip", 4, MorphLR, "toy/clip", 6
 		q.From, q.To = -0.4, 1.4
 	}
 	whole := m.request(t, 2, change)
@@ -88,6 +88,10 @@ func TestMorphByCLIP(t *testing.T) {
 	}
 	if !(res.Mean > 0) {
 		t.Error("nothing moves")
+	}
+	even := m.request(t, 2, func(q *Morph) { change(q); q.From, q.To, q.Frames, q.Soft = 0, 1, 16, true })
+	if res, _ := m.make(t, even); !(res.Max/res.Mean <= 2) {
+		t.Errorf("the longest step is %.2f of the mean", res.Max/res.Mean)
 	}
 
 	parts := m.request(t, 2, change)
@@ -107,6 +111,13 @@ func TestMorphByCLIP(t *testing.T) {
 	check(t, err)
 	if !bytes.Equal(read(t, whole.Out[0]), read(t, parts.Out[0])) {
 		t.Error("two sittings, one of them on a single thread, made another film")
+	}
+	// Without the painter's state, frames that are gone are painted again as they were.
+	check(t, os.RemoveAll(filepath.Join(res.Dir, chaseFile)))
+	check(t, os.Remove(filepath.Join(res.Dir, framesDir, "000003.png")))
+	film := read(t, whole.Out[0])
+	if m.make(t, whole); !bytes.Equal(film, read(t, whole.Out[0])) {
+		t.Error("a frame that was painted again is another one")
 	}
 	// The steps count.
 	more := m.request(t, 2, func(q *Morph) { change(q); q.Steps = 12 })

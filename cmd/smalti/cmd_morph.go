@@ -34,8 +34,8 @@ any other pictures, which are shown as the model reconstructs them, or prompt:WO
 
 --mode tokens exchanges the pieces of glass one at a time, those that change least first. --mode lerp and slerp mix the
 latents, straight or along circles, and take the nearest pieces, or with --soft none at all; they also go beyond the
-pictures with --from and --to (0 is the first picture, 1 the second). --mode clip paints every frame on from the one before
-for --steps steps, towards what CLIP sees between the two pictures; its frames are even in time, not in distance.
+pictures with --from and --to (0 is the first picture, 1 the second). --mode clip goes the way of slerp and paints on it, --steps steps
+for each frame, towards what CLIP sees between the two pictures; its frames are even in time, not in distance.
 
 Pictures may also be those of a generator: gan:MODEL#SEED is the first one that smalti gan sample MODEL --seed SEED shows,
 gan:MODEL#SEED/3 the fourth. Their noise is mixed, along circles unless --mode lerp.
@@ -77,6 +77,7 @@ func (o *morphOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&q.VQGAN, "vqgan", "", "model that paints; default: that of the first picture made by smalti")
 	f.StringVar(&q.CLIP, "clip", "", "model that looks on where words are painted, and in --mode clip")
 	f.IntVar(&q.Steps, "steps", 8, "steps for each frame in --mode clip")
+	f.Float64Var(&q.LR, "lr", run.MorphLR, "learning rate half-way between two pictures in --mode clip; it falls to nothing towards them")
 	f.Uint64Var(&q.Seed, "seed", 0, "seed of pictures painted of words, and of the order among exchanges of equal size")
 	f.IntVar(&q.Quality, "quality", 90, "quality of WebM, 0 to 100")
 	f.StringVar(&q.Dir, "run", "", "folder of the frames; default: beside the output")
