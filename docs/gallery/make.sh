@@ -6,7 +6,7 @@ out=$(realpath "$(dirname "$0")")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-run() { echo "smalti $*"; "$smalti" "$@" --quiet; }
+run() { echo "smalti $*"; "$smalti" "$@" --quiet || [ "$1" = diff ]; } # which tells by its exit code that pictures differ
 
 run data sample shapes -n 16 --size 128 --seed 3 -o shapes
 cp shapes/000008.png star.png
@@ -34,6 +34,9 @@ run paint "fire" --init star.png --outpaint 32,32,32,32 --seed 2 --steps 60 -o o
 run paint "a green meadow" --region-prompt "rect:0,0,64,128=a red apple" --region-prompt "rect:64,0,64,128=a blue fish" --seed 2 --steps 80 -o regions.png
 run clip heat heart.png "a purple heart" -o heat.png
 run paint "a red apple" --init heart.png --mask-words "a purple heart" --seed 2 --steps 60 -o mask-words.png
+run vqgan reconstruct heart.png -o reconstruct.png
+run diff heart.png reconstruct.png -o difference.png
+run clip search shapes "a pink thing" -n 4 --index-here --sheet search.png
 run data sample shapes -n 160 --size 128 --seed 5 -o many
 mkdir pink rest
 for f in many/*.txt; do
