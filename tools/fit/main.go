@@ -5,7 +5,11 @@
 //
 //	go build -o smalti ./cmd/smalti && go run ./tools/fit ./smalti
 //
-// With a number as second argument it measures that setting alone. It needs a quiet machine: what the probes see is what they predict.
+// With a number as second argument it measures that setting alone, with flags one of yours, such as models of the store:
+//
+//	go run ./tools/fit ./smalti "--vqgan taming/imagenet-16384 --clip openai/vit-b-32 --size 256 --cuts 32"
+//
+// It needs a quiet machine: what the probes see is what they predict.
 package main
 
 import (
@@ -35,8 +39,11 @@ const steps = 3
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: fit SMALTI [NUMBER]")
+		fmt.Fprintln(os.Stderr, "usage: fit SMALTI [NUMBER|FLAGS]")
 		os.Exit(2)
+	}
+	if len(os.Args) > 2 && strings.HasPrefix(os.Args[2], "-") {
+		settings, os.Args = os.Args[2:3], os.Args[:2]
 	}
 	for i, s := range settings {
 		if len(os.Args) > 2 && os.Args[2] != strconv.Itoa(i+1) {
