@@ -108,7 +108,7 @@ Start with:  smalti paint "a red apple"`,
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but errors")
 	f.IntVar(&a.threads, "threads", 0, "processors to use; 0 means all")
 	f.BoolVar(&a.lowMemory, "low-memory", false, "compute again instead of keeping: less memory, slower, the same pictures")
-	f.Var(&a.bands, "bands", "compute large pictures band by band: much less memory, somewhat slower, the same pictures; of 16 MB, or of about `SIZE` (--bands=4MB)")
+	f.Var(&a.bands, "bands", "compute large pictures band by band: less memory, the same pictures; in bands of 16 MB, or of about `SIZE` (--bands=4MB)")
 	f.Lookup("bands").NoOptDefVal = bandsUsual
 	f.StringVar(&a.profile, "profile", "", "write the time of every operation to `FILE` (for chrome://tracing) and FILE.txt (a table)")
 	f.StringVar(&a.pprof, "pprof", "", "write a CPU profile of the program to `FILE`, for go tool pprof")
