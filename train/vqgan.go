@@ -69,13 +69,13 @@ type AdversaryConfig struct {
 func DefaultVQGAN() VQGANConfig {
 	c := VQGANConfig{Train: DefaultConfig(), Model: vqgan.BuiltinV1(), Crop: 64, Canvases: []int{64, 64, 64, 96, 128},
 		L1: 1, MSE: .3, Pyramid: .5, Levels: 3, Perceptual: PerceptualConfig{Model: BuiltinClip, Weight: .1},
-		Adversary: AdversaryConfig{Weight: .1, Game: vqgan.Hinge, Width: 24, Layers: 2, From: 2200, Start: 2500, Ramp: 300, Limit: 100,
+		Adversary: AdversaryConfig{Weight: .1, Game: vqgan.Hinge, Width: 24, Layers: 2, From: 2900, Start: 3150, Ramp: 200, Limit: 100,
 			LR: 2e-4, Beta1: .5, Beta2: .9},
-		QuantiseFrom: 300, Codes: .25, Commit: .25, Codebook: GradientCodebook, Decay: .99, ReviveEvery: 50, ReviveBelow: .01, EvalPictures: 200}
+		QuantiseFrom: 200, Codes: .25, Commit: .25, Codebook: GradientCodebook, Decay: .99, ReviveEvery: 50, ReviveBelow: .01, EvalPictures: 200}
 	t := &c.Train
-	t.Steps, t.MicroBatches, t.BatchSize = 3600, 2, 16
-	t.LR, t.Schedule, t.Warmup, t.Beta2, t.FinalLR = 6e-4, Cosine, 100, .95, .02
-	c.ReviveUntil = 2500
+	t.Steps, t.MicroBatches, t.BatchSize = 4200, 2, 16
+	t.LR, t.Schedule, t.Warmup, t.Beta2, t.FinalLR = 1.2e-3, Cosine, 100, .95, .02
+	c.ReviveUntil = 2700
 	return c
 }
 
