@@ -81,6 +81,19 @@ func (m Image) Crop(x, y, w, h int) Image {
 	return out
 }
 
+// Extend returns the w x h pixels at (x,y). Pixels outside of m are those of its edge that are nearest.
+func (m Image) Extend(x, y, w, h int) Image {
+	out := New(w, h)
+	for j := range h {
+		row := min(max(y+j, 0), m.H-1) * m.W
+		for i := range w {
+			at := row + min(max(x+i, 0), m.W-1)
+			copy(out.Pix[(j*w+i)*3:], m.Pix[at*3:at*3+3])
+		}
+	}
+	return out
+}
+
 // Valid reports an Image whose fields do not belong together.
 func (m Image) Valid() error {
 	if m.W < 1 || m.H < 1 || len(m.Pix) != m.W*m.H*3 {

@@ -229,7 +229,7 @@ func TestFlattenOverBackground(t *testing.T) {
 	}
 }
 
-func TestCropPadsWithBlack(t *testing.T) {
+func TestCropPadsWithBlackAndExtendWithTheEdge(t *testing.T) {
 	m := New(3, 2)
 	for i := range m.Pix {
 		m.Pix[i] = float32(i + 1)
@@ -246,6 +246,16 @@ func TestCropPadsWithBlack(t *testing.T) {
 					if got.Pix[(j*2+i)*3] != want {
 						t.Fatalf("crop at %d,%d: pixel %d,%d is %v, want %v", x, y, i, j, got.Pix[(j*2+i)*3], want)
 					}
+				}
+			}
+		}
+	}
+	for x := -4; x <= 4; x++ {
+		got := m.Extend(x, -1, 3, 4)
+		for j := range 4 {
+			for i := range 3 {
+				if want := m.Pix[(min(max(j-1, 0), 1)*3+min(max(x+i, 0), 2))*3]; got.Pix[(j*3+i)*3] != want {
+					t.Fatalf("extended from %d,-1: pixel %d,%d is %v, want %v", x, i, j, got.Pix[(j*3+i)*3], want)
 				}
 			}
 		}

@@ -92,7 +92,7 @@ func (s *session) beginCodes(m *vqgan.Model, sum string, codes vqgan.Codes) erro
 		if err != nil {
 			return err
 		}
-		start = paint.Start{Kind: paint.StartPicture, Picture: s.fill(pic.ToImage())}
+		start = paint.Start{Kind: paint.StartPicture, Picture: s.whole(pic)}
 	}
 	return s.painter.Begin(start)
 }

@@ -134,5 +134,5 @@ func (s *session) startOf(from *Drawer, c prior.Codes) (paint.Start, error) {
 	if err != nil {
 		return paint.Start{}, err
 	}
-	return paint.Start{Kind: paint.StartPicture, Picture: s.fill(pic.ToImage())}, nil
+	return paint.Start{Kind: paint.StartPicture, Picture: s.whole(pic)}, nil
 }

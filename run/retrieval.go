@@ -102,7 +102,7 @@ func (s *session) beginMemory(ctx context.Context) error {
 	}
 	d.Index = m.ref
 	if len(d.Found) == 0 {
-		if err := m.search(ctx, &d, s.sink); err != nil {
+		if err := m.search(ctx, &d, s.job.Seed, s.sink); err != nil {
 			return fmt.Errorf("run: look for a start: %w", err)
 		}
 	}

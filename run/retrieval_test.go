@@ -25,6 +25,10 @@ func TestStartsSayWhatTheyNeed(t *testing.T) {
 			d := spec.DefaultMemory()
 			j.Start.Kind, j.Start.Memory = "retrieval", &d
 		},
+		"smalti train prior": func(j *spec.Job) {
+			d := spec.DefaultDraw()
+			j.Start.Kind, j.Start.Draw = "prior", &d
+		},
 		"use --init-noise pca":       func(j *spec.Job) { j.Start.Kind = "pca" },
 		"use --init-noise retrieval": func(j *spec.Job) { j.Start.Kind = "retrieval" },
 	} {
@@ -108,7 +112,7 @@ func TestSearchReadsTheWords(t *testing.T) {
 	} {
 		d := spec.Memory{Prompt: words}
 		var said []event.Event
-		check(t, m.search(context.Background(), &d, event.Func(func(e event.Event) { said = append(said, e) })))
+		check(t, m.search(context.Background(), &d, 1, event.Func(func(e event.Event) { said = append(said, e) })))
 		if d.Ground != want.Ground || len(d.Found) != len(want.Found) || len(said) == 0 {
 			t.Errorf("%q: found %+v, said %+v", words, d, said)
 			continue

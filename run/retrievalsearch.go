@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 
 	"github.com/smalti/smalti/dataset"
 	"github.com/smalti/smalti/event"
 	"github.com/smalti/smalti/pixel"
 	"github.com/smalti/smalti/recall"
+	"github.com/smalti/smalti/rng"
 	"github.com/smalti/smalti/spec"
 )
 
@@ -17,10 +19,15 @@ import (
 const (
 	nearestPictures = 12  // that are looked at again in the colour and on the ground that they would have
 	farSimilarity   = 0.3 // below it a picture is hardly what the words say
+
+	// variety is how far a seed may look past CLIP's favourite: candidates are drawn with weights exp(similarity/variety), so that
+	// one that fits as well comes as often, and one that fits by .1 less one time in 28.
+	variety = 0.03
 )
 
-// search finds the pictures that a start is made of, fills them in and tells the user.
-func (m *memory) search(ctx context.Context, d *spec.Memory, sink event.Sink) error {
+// search finds the pictures that a start is made of, fills them in and tells the user. The seed chooses among pictures that fit about
+// equally well.
+func (m *memory) search(ctx context.Context, d *spec.Memory, seed uint64, sink event.Sink) error {
 	wish, ok := dataset.ReadWish(d.Prompt)
 	if !ok || len(wish.Things) > 1 && m.index.Labelled(wish.Caption) {
 		wish.Things = []dataset.WishedThing{{Noun: d.Prompt}}
@@ -28,7 +35,7 @@ func (m *memory) search(ctx context.Context, d *spec.Memory, sink event.Sink) er
 	d.Ground = wish.Ground
 	least := 1.0
 	for i, t := range wish.Things {
-		k, similarity, err := m.find(ctx, t, d.Ground)
+		k, similarity, err := m.find(ctx, t, d.Ground, rng.New(seed, "retrieval", uint64(i)))
 		if err != nil {
 			return err
 		}
@@ -67,7 +74,7 @@ type candidate struct {
 
 // find chooses a picture of a thing: among those of its name, or all when there are none, the nearest to the words are looked at
 // again in the colour and on the ground wanted. Where a colour is wanted, those that have or take it come first.
-func (m *memory) find(ctx context.Context, t dataset.WishedThing, ground string) (spec.Kept, float64, error) {
+func (m *memory) find(ctx context.Context, t dataset.WishedThing, ground string, draw *rng.Stream) (spec.Kept, float64, error) {
 	phrase := t.Phrase()
 	if ground != "" {
 		phrase += " on a " + ground + " background"
@@ -93,7 +100,7 @@ func (m *memory) find(ctx context.Context, t dataset.WishedThing, ground string)
 			list = right
 		}
 	}
-	best, similarity, err := m.choose(ctx, list, ground, words[1])
+	best, similarity, err := m.choose(ctx, list, ground, words[1], draw)
 	if err != nil {
 		return spec.Kept{}, 0, err
 	}
@@ -111,8 +118,8 @@ func (m *memory) filter(t dataset.WishedThing) func(recall.Entry) bool {
 	return m.index.Named(t.Noun)
 }
 
-// choose is the candidate that CLIP likes best.
-func (m *memory) choose(ctx context.Context, list []candidate, ground string, words []float32) (best candidate, similarity float64, err error) {
+// choose draws a candidate, one that CLIP likes more more often (Gumbel's trick: the largest of similarity/variety plus noise).
+func (m *memory) choose(ctx context.Context, list []candidate, ground string, words []float32, draw *rng.Stream) (best candidate, similarity float64, err error) {
 	side := m.index.GridW * m.index.Factor
 	pictures := make([]image.Image, len(list))
 	for i, c := range list {
@@ -123,9 +130,11 @@ func (m *memory) choose(ctx context.Context, list []candidate, ground string, wo
 	if err != nil {
 		return best, 0, err
 	}
+	most := math.Inf(-1)
 	for i, v := range seen {
-		if x := cosine(v, words); i == 0 || x > similarity {
-			best, similarity = list[i], x
+		x := cosine(v, words)
+		if at := x/variety - math.Log(-math.Log(1-draw.Float64())); at > most {
+			most, best, similarity = at, list[i], x
 		}
 	}
 	return best, similarity, nil

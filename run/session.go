@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"image"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -320,6 +321,15 @@ func (s *session) picture(sum string) (image.Image, error) {
 
 // fill resamples a picture to the canvas.
 func (s *session) fill(img image.Image) []float32 { return cover(img, s.width, s.height).Pix }
+
+// whole brings a picture that a model made to the canvas without losing any of it: scaled to fit, its edges drawn out, which goes on
+// with a plain ground where cropping would cut the thing on it.
+func (s *session) whole(m pixel.Image) []float32 {
+	scale := min(float64(s.width)/float64(m.W), float64(s.height)/float64(m.H))
+	w, h := max(1, int(math.Round(float64(m.W)*scale))), max(1, int(math.Round(float64(m.H)*scale)))
+	small := cover(m.ToImage(), w, h)
+	return small.Extend(-((s.width - w) / 2), -((s.height - h) / 2), s.width, s.height).Pix
+}
 
 // settings are shown when work starts.
 func (s *session) settings() map[string]string {

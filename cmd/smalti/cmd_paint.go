@@ -116,8 +116,8 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&j.VQGAN.Name, "vqgan", j.VQGAN.Name, "model that paints")
 	f.StringArrayVar(&o.clips, "clip", nil, "model that judges, `NAME[=WEIGHT]`; may be given again for several (default "+j.CLIP[0].Name+")")
 	f.StringVar(&o.init, "init", "", "start from the picture in `FILE`")
-	f.StringVar(&o.initNoise, "init-noise", j.Start.Kind, "start from random codes, pixels, gradient, fractal; prior: a picture that a prior draws; pca: one that lies where pictures lie; retrieval: the training picture that fits best")
-	f.Float64Var(&j.Start.Weight, "init-weight", 0, fmt.Sprintf("pull towards the start; %g with --init-noise prior and retrieval", picturePull))
+	f.StringVar(&o.initNoise, "init-noise", autoStart, "start from random codes, pixels, gradient, fractal; prior: a picture that a prior draws; pca: one that lies where pictures lie; retrieval: the training picture that fits best; auto: retrieval where it can be, else codes")
+	f.Float64Var(&j.Start.Weight, "init-weight", 0, fmt.Sprintf("pull towards the start; %g with --init-noise prior, %g with retrieval", drawnPull, foundPull))
 	f.Float64Var(&j.Start.Fade, "init-fade", 0, "share of that pull which is gone at the end")
 	f.StringVar(&o.draw.Prior.Name, "prior", o.draw.Prior.Name, "model that draws the start of --init-noise prior and judges for --prior-weight")
 	f.Float64Var(&o.likely, "prior-weight", 0, "weight of how unlikely the prior finds the picture's codes, in nats a code")
@@ -370,7 +370,9 @@ func (o *paintOptions) prompts(j *spec.Job, req *run.Painting, args []string) (e
 	if err := o.places(j, req); err != nil {
 		return err
 	}
-	j.Start.Kind = o.initNoise
+	if j.Start.Kind = o.initNoise; j.Start.Kind == autoStart {
+		j.Start.Kind = o.usualStart(j)
+	}
 	if err := o.drawn(j, req); err != nil {
 		return err
 	}
@@ -384,54 +386,6 @@ func (o *paintOptions) prompts(j *spec.Job, req *run.Painting, args []string) (e
 		}
 	} else if j.Start.Kind == "image" {
 		return spec.Refuse("--init-noise image needs a picture", "use --init FILE")
-	}
-	return nil
-}
-
-// Defaults of a start from a prior or a training picture: it is a picture already, which large steps and no pull would take apart again.
-const (
-	picturePull = 3.0
-	pictureLR   = 0.05
-)
-
-// drawn fills in where the picture starts when a model decides that, and how a model judges it, by the first words that pull from the
-// first step on.
-func (o *paintOptions) drawn(j *spec.Job, req *run.Painting) error {
-	d := o.draw
-	for _, p := range j.Prompts {
-		if p.Text != "" && p.Weight > 0 && p.From == 0 {
-			d.Prompt = p.Text
-			break
-		}
-	}
-	if o.likely != 0 {
-		j.Losses.Prior = &spec.Likely{Weight: o.likely, Prior: d.Prior, Prompt: d.Prompt}
-	}
-	if o.usual != 0 {
-		j.Losses.PCA = &spec.Usual{Weight: o.usual, PCA: o.spread.PCA}
-	}
-	switch j.Start.Kind {
-	case "pca":
-		s := o.spread
-		j.Start.PCA = &s
-		return nil
-	case "retrieval":
-		m := o.memory
-		m.Prompt = d.Prompt
-		j.Start.Memory = &m
-	case "prior":
-		if o.bestOf < 1 || o.bestOf > 1024 {
-			return spec.Refusef("use 1 to 1024", "--best-of is %d", o.bestOf)
-		}
-		j.Start.Draw, req.BestOf = &d, o.bestOf
-	default:
-		return nil
-	}
-	if !o.given("init-weight") {
-		j.Start.Weight = picturePull
-	}
-	if !o.given("lr") {
-		j.Optimiser.LR = pictureLR
 	}
 	return nil
 }
