@@ -21,7 +21,6 @@ var noGallery = map[string]string{
 	"models pull": "fetches", "models gallery": "prints",
 	"data list": "prints", "data build": "downloads", "data info": "prints", "data index": "writes an index",
 	"runs list": "prints", "runs show": "prints",
-	"sample":       "needs a prior, and none is built in",
 	"bench engine": "measures", "bench paint": "measures", "bench gan": "measures", "bench quality": "takes hours",
 	// Trainings are long, and so is what needs one; docs/training.md and docs/gan.md show their pictures.
 	"runs plot": "needs a training", "runs compare": "needs trainings",

@@ -21,6 +21,7 @@ run lab mix star.png ring.png -o lab-mix.png
 run lab brush pentagon.png ring.png --region circle:64,64,34 --feather 10 -o lab-brush.png
 run lab arith star.png --with ring.png --without pentagon.png --t 0.7 -o lab-arith.png
 run lab walk star.png --frames 24 --scale 0.8 --soft -o lab-walk.gif
+run sample "a heart" --best-of 16 --seed 1 -o sample.png
 run lab map -o lab-map.png
 run lab neighbours 12 -o lab-neighbours.png
 run lab dream star.png "fire" --steps 24 --pull 0.3 --every 2 --seed 2 -o lab-dream.gif
