@@ -22,10 +22,10 @@ const autoStart = "auto"
 
 // usualStart is how a painting starts when nobody says how: from the training pictures that fit the words, or from one that the built-in
 // prior draws, when there are words and the built-in VQGAN paints the whole of the picture; else from random codes. A part of a picture has its
-// start already, and a tile has no middle.
+// start already, a tile has no middle, and words for regions share the picture.
 func (o *paintOptions) usualStart(j *spec.Job) string {
 	d := spec.Default()
-	if o.init != "" || j.Mask != nil || j.Tile != "" || firstWords(j) == "" || j.VQGAN.Name != d.VQGAN.Name {
+	if o.init != "" || j.Mask != nil || j.Tile != "" || firstWords(j) == "" || j.VQGAN.Name != d.VQGAN.Name || len(o.regions) > 0 {
 		return d.Start.Kind
 	}
 	inside := func(name string) bool {
