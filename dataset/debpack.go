@@ -11,13 +11,13 @@ import (
 	"github.com/smalti/smalti/event"
 )
 
-// PackOptions says what BuildOpenclipart and BuildFurniture build. The zero value with Dir set builds the default pack.
+// PackOptions says where and how large a pack is built. The zero value with Dir set builds the default pack.
 type PackOptions struct {
 	Dir       string // folder of the pack
 	Size      int    // side of the pictures in pixels, 16..256; 0 means 64
 	Limit     int    // at most this many pictures; 0 means all
-	Workers   int    // pictures read at once; 0 means one per CPU
-	Cache     string // folder for packages; empty means Dir/.cache
+	Workers   int    // pictures read or rendered at once; 0 means one per CPU
+	Cache     string // folder for packages and renderings; empty means Dir/.cache
 	KeepCache bool   // keep that folder when the pack is finished
 
 	run  runner       // nil means execCommand; tests inject
@@ -51,8 +51,11 @@ type debBuilder struct {
 // packages that are there are used, and the folder is a pack only when all of it was written. A finished pack of the same
 // recipe is left as it is.
 func (d debPack) build(ctx context.Context, opts PackOptions, sink event.Sink) (Manifest, error) {
-	if err := opts.fill(d); err != nil {
+	if err := opts.fill(); err != nil {
 		return Manifest{}, fmt.Errorf("build %s pack: %w", d.name, err)
+	}
+	if opts.debs == nil {
+		opts.debs = d.debs
 	}
 	recipe := fmt.Sprintf("%s/%d size=%d limit=%d", d.name, d.version, opts.Size, opts.Limit)
 	if m, err := readManifest(opts.Dir); err == nil && m.Recipe == recipe {
@@ -95,7 +98,7 @@ func (d debPack) gather(ctx context.Context, b *debBuilder) (*haul, error) {
 	return h, err
 }
 
-func (o *PackOptions) fill(d debPack) error {
+func (o *PackOptions) fill() error {
 	if o.Dir == "" {
 		return fmt.Errorf("no folder given")
 	}
@@ -116,9 +119,6 @@ func (o *PackOptions) fill(d debPack) error {
 	}
 	if o.run == nil {
 		o.run = execCommand
-	}
-	if o.debs == nil {
-		o.debs = d.debs
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"image"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/smalti/smalti/event"
@@ -14,17 +13,11 @@ import (
 
 // EmojiOptions says what BuildEmoji builds. The zero value with Dir set builds the default pack.
 type EmojiOptions struct {
-	Dir        string // folder of the pack
-	Size       int    // side of the pictures in pixels, 16..256; 0 means 64
-	Limit      int    // at most this many pictures per style; 0 means all
-	Workers    int    // parallel renderings; 0 means one per CPU
-	ShareAlike bool   // also openmoji and emojione v1 (CC-BY-SA-4.0)
-	Tones      bool   // also skin-tone variants
-	Symbols    bool   // also the groups "symbols" and "flags"
-	Cache      string // folder for packages and renderings; empty means Dir/.cache
-	KeepCache  bool   // keep that folder when the pack is finished
+	PackOptions      // Limit counts by style
+	ShareAlike  bool // also openmoji and emojione v1 (CC-BY-SA-4.0)
+	Tones       bool // also skin-tone variants
+	Symbols     bool // also the groups "symbols" and "flags"
 
-	run    runner       // nil means execCommand; tests inject
 	styles []emojiStyle // nil means emojiStyles; tests inject
 }
 
@@ -92,32 +85,18 @@ func BuildEmoji(ctx context.Context, opts EmojiOptions, sink event.Sink) (Manife
 }
 
 func (o *EmojiOptions) fill() error {
-	if o.Dir == "" {
-		return fmt.Errorf("build emoji pack: no folder given")
-	}
-	if o.Size == 0 {
-		o.Size = 64
-	}
-	if o.Size < 16 || o.Size > 256 {
-		return fmt.Errorf("build emoji pack: size %d is outside 16..256", o.Size)
-	}
-	if o.Limit < 0 {
-		return fmt.Errorf("build emoji pack: limit %d is negative", o.Limit)
-	}
-	if o.Workers < 1 {
-		o.Workers = runtime.NumCPU()
-	}
-	if o.Cache == "" {
-		o.Cache = filepath.Join(o.Dir, ".cache")
-	}
 	if o.styles == nil {
 		o.styles = emojiStyles
 	}
-	if o.run == nil {
-		if err := needTools("npm", "rsvg-convert"); err != nil {
-			return fmt.Errorf("build emoji pack: %w", err)
-		}
-		o.run = execCommand
+	injected := o.run != nil
+	if err := o.PackOptions.fill(); err != nil {
+		return fmt.Errorf("build emoji pack: %w", err)
+	}
+	if injected {
+		return nil
+	}
+	if err := needTools("npm", "rsvg-convert"); err != nil {
+		return fmt.Errorf("build emoji pack: %w", err)
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ func newFakeTools(t *testing.T) *fakeTools {
 }
 
 func (f *fakeTools) options(dir string) EmojiOptions {
-	return EmojiOptions{Dir: dir, Workers: 1, run: f.run, styles: []emojiStyle{
+	return EmojiOptions{PackOptions: PackOptions{Dir: dir, Workers: 1, run: f.run}, styles: []emojiStyle{
 		{name: "first", licence: "MIT", by: "A", pkg: npmPackage{Name: "one", Version: "1"}},
 		{name: "second", licence: "CC-BY-4.0", by: "B", pkg: npmPackage{Name: "two", Version: "1"}},
 	}}
@@ -226,7 +226,7 @@ func TestBuildEmojiRefuses(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", t.TempDir())
-	_, err := BuildEmoji(context.Background(), EmojiOptions{Dir: t.TempDir()}, &sink{})
+	_, err := BuildEmoji(context.Background(), EmojiOptions{PackOptions: PackOptions{Dir: t.TempDir()}}, &sink{})
 	var missing *ToolError
 	if !errors.As(err, &missing) || missing.Tool != "npm" || missing.Hint == "" {
 		t.Errorf("without tools: %v", err)

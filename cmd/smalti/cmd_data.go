@@ -55,23 +55,22 @@ type packOptions struct {
 }
 
 func buildEmoji(ctx context.Context, o *packOptions, sink event.Sink) error {
-	_, err := dataset.BuildEmoji(ctx, dataset.EmojiOptions{Dir: o.dir, Size: o.px, Limit: o.limit, Workers: o.workers, ShareAlike: o.shareAlike,
-		Tones: o.tones, Symbols: o.symbols, Cache: o.cache, KeepCache: o.keeps}, sink)
+	_, err := dataset.BuildEmoji(ctx, dataset.EmojiOptions{PackOptions: o.common(), ShareAlike: o.shareAlike, Tones: o.tones, Symbols: o.symbols}, sink)
 	return err
 }
 
-// deb are the options of a pack that comes out of Debian packages.
-func (o *packOptions) deb() dataset.PackOptions {
+// common are the options that every pack has.
+func (o *packOptions) common() dataset.PackOptions {
 	return dataset.PackOptions{Dir: o.dir, Size: o.px, Limit: o.limit, Workers: o.workers, Cache: o.cache, KeepCache: o.keeps}
 }
 
 func buildOpenclipart(ctx context.Context, o *packOptions, sink event.Sink) error {
-	_, err := dataset.BuildOpenclipart(ctx, o.deb(), sink)
+	_, err := dataset.BuildOpenclipart(ctx, o.common(), sink)
 	return err
 }
 
 func buildFurniture(ctx context.Context, o *packOptions, sink event.Sink) error {
-	_, err := dataset.BuildFurniture(ctx, o.deb(), sink)
+	_, err := dataset.BuildFurniture(ctx, o.common(), sink)
 	return err
 }
 

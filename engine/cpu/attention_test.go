@@ -8,6 +8,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
+	"github.com/smalti/smalti/engine/cpu/ir"
 	"github.com/smalti/smalti/gx"
 )
 
@@ -21,7 +22,8 @@ type attentionCase struct {
 var attentionCases = []attentionCase{
 	{50, 50, 12, 64, nil, false}, {1, 50, 3, 64, nil, false}, {7, 7, 1, 1, nil, false}, {1, 1, 2, 5, nil, false}, {13, 29, 3, 17, nil, false},
 	{33, 33, 2, 40, nil, true}, {300, 300, 1, 24, nil, true}, {257, 257, 2, 9, nil, false}, {11, 5, 2, 33, []int{1, 1, 11, 5}, false},
-	{6, 6, 2, 8, []int{3, 1, 1, 6}, false}, {6, 9, 2, 8, []int{3, 2, 6, 1}, false}, {77, 77, 2, 65, []int{1, 2, 77, 77}, false},
+	{6, 6, 2, 8, []int{3, 1, 1, 6}, false}, {6, 9, 2, 8, []int{3, 2, 6, 1}, false},
+	{150, wideKeys + 3, 1, 3, nil, false}, {70, wideKeys, 2, 5, []int{1, 1, 70, wideKeys}, false}, // on all cores {77, 77, 2, 65, []int{1, 2, 77, 77}, false},
 }
 
 // TestAttention: attention and its gradients for queries, keys and values are one operation each, right and the same for
@@ -134,5 +136,39 @@ func TestWholeOf(t *testing.T) {
 			}
 			p.check(t, 0)
 		})
+	}
+}
+
+// TestAttentionWide: a head computed by all cores together has the bits of one that a core computes alone.
+func TestAttentionWide(t *testing.T) {
+	const queries, keys, width = 150, 700, 24
+	r := rand.New(rand.NewPCG(13, 13))
+	rows := func(n int) ir.HeadRows { return ir.HeadRows{Batch: n * width, Head: width, Token: width} }
+	shape := ir.Attention{Batch: 1, Heads: 1, Queries: queries, Keys: keys, Width: width, Scale: .2, Q: rows(queries), K: rows(keys), V: rows(keys), Adjoint: rows(queries)}
+	random := func(n int) []float32 {
+		x := make([]float32, n*width)
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+		}
+		return x
+	}
+	h := heads{q: random(queries), k: random(keys), v: random(keys), adjoint: random(queries)}
+	f := &frame{b: newBackend(t, 3)}
+	narrow, wide := newAttention(shape), &attention{Attention: shape, block: wideBlock, wide: true}
+	if narrow.wide || narrow.block == wide.block {
+		t.Fatal("the blocks are the same")
+	}
+	results := func(size int, compute func(h heads)) []float32 {
+		h.dst = make([]float32, size)
+		compute(h)
+		return h.dst
+	}
+	y := results(queries*width, func(h heads) { narrow.forward(f.b.set, narrow.space(f, false), h, 0, 0) })
+	if !slices.Equal(y, results(queries*width, func(h heads) { wide.forwardWide(f, h, 0, 0) })) {
+		t.Error("the results differ")
+	}
+	g := results((queries+2*keys)*width, func(h heads) { narrow.backward(f.b.set, narrow.space(f, true), h, 0, 0) })
+	if !slices.Equal(g, results((queries+2*keys)*width, func(h heads) { wide.backwardWide(f, h, 0, 0) })) {
+		t.Error("the gradients differ")
 	}
 }

@@ -200,6 +200,12 @@ func (c *compiler) place(programs []*program) {
 		}
 		kept[first[k]] = kept[first[k]] || c.crosses(s)
 	}
+	c.lay(values, index, first, kept)
+}
+
+// lay gives the values of slots their places: index is the slot's value, first the first of those that share its memory, kept whether that
+// one lies in the arena of what is kept.
+func (c *compiler) lay(values []plan.Value, index map[int]int, first []int, kept []bool) {
 	var short, long []plan.Value
 	at := make([]int, len(values)) // among the short or the long ones
 	for k, v := range values {

@@ -11,11 +11,15 @@ import (
 // attention is how one head is computed: in blocks of queries, whose scores against all keys are together.
 type attention struct {
 	ir.Attention
-	block int // queries
+	block int  // queries
+	wide  bool // see exec_attention_wide.go
 }
 
 func newAttention(a ir.Attention) *attention {
 	const scores = 32 << 10 // of a block: 128 KiB
+	if a.Keys >= wideKeys {
+		return &attention{Attention: a, block: min(a.Queries, wideBlock), wide: true}
+	}
 	return &attention{Attention: a, block: min(a.Queries, max(8, scores/a.Keys/8*8))}
 }
 
@@ -133,6 +137,12 @@ func makeAttention(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
 	pairs := float64(a.Batch * a.Heads * a.Queries * a.Keys)
 	return func(f *frame) {
 		h := slots.of(f)
+		if a.wide {
+			for i := range a.Batch * a.Heads {
+				a.forwardWide(f, h, i/a.Heads, i%a.Heads)
+			}
+			return
+		}
 		f.b.pool.Run(a.Batch*a.Heads, a.grain(2), func(lo, hi int) {
 			w := a.space(f, false)
 			for i := lo; i < hi; i++ {
@@ -150,16 +160,19 @@ func (a *attention) grain(products int) int {
 
 func (a *attention) forward(set *kernel.Set, w *headSpace, h heads, batch, head int) {
 	q, k, v := h.q[at(a.Q, batch, head):], h.k[at(a.K, batch, head):], h.v[at(a.V, batch, head):]
-	mask := a.maskOf(h.mask, batch, head)
-	set.PackB(w.kT, k, a.Width, a.Keys, 1, a.K.Token)
-	set.PackB(w.v, v, a.Keys, a.Width, a.V.Token, 1)
+	a.packHead(set, w, k, v, false)
+	for r0 := 0; r0 < a.Queries; r0 += a.block {
+		a.attend(set, w, h, q, batch, head, r0)
+	}
+}
+
+// attend computes the results of a block of queries of a head, whose queries are q, from r0 on.
+func (a *attention) attend(set *kernel.Set, w *headSpace, h heads, q []float32, batch, head, r0 int) {
 	step := a.Heads * a.Width
 	out := h.dst[(batch*a.Queries*a.Heads+head)*a.Width:]
-	for r0 := 0; r0 < a.Queries; r0 += a.block {
-		r1 := min(r0+a.block, a.Queries)
-		a.probabilities(set, w, q, mask, r0, r1)
-		set.Gemm(out[r0*step:], step, w.p, a.Keys, w.v, r1-r0, a.Keys, a.Width, false)
-	}
+	r1 := min(r0+a.block, a.Queries)
+	a.probabilities(set, w, q, a.maskOf(h.mask, batch, head), r0, r1)
+	set.Gemm(out[r0*step:], step, w.p, a.Keys, w.v, r1-r0, a.Keys, a.Width, false)
 }
 
 func makeAttentionGrad(c *compiler, n *ir.Node) (func(f *frame), float64, error) {
@@ -167,6 +180,12 @@ func makeAttentionGrad(c *compiler, n *ir.Node) (func(f *frame), float64, error)
 	pairs := float64(a.Batch * a.Heads * a.Queries * a.Keys)
 	return func(f *frame) {
 		h := slots.of(f)
+		if a.wide {
+			for i := range a.Batch * a.Heads {
+				a.backwardWide(f, h, i/a.Heads, i%a.Heads)
+			}
+			return
+		}
 		f.b.pool.Run(a.Batch*a.Heads, a.grain(5), func(lo, hi int) {
 			w := a.space(f, true)
 			for i := lo; i < hi; i++ {
@@ -196,21 +215,15 @@ func (a *attention) backward(set *kernel.Set, w *headSpace, h heads, batch, head
 	q, k, v := h.q[at(a.Q, batch, head):], h.k[at(a.K, batch, head):], h.v[at(a.V, batch, head):]
 	d, mask := h.adjoint[at(a.Adjoint, batch, head):], a.maskOf(h.mask, batch, head)
 	dq, dk, dv, step := a.gradients(h.dst, batch, head)
-	set.PackB(w.kT, k, a.Width, a.Keys, 1, a.K.Token)
-	set.PackB(w.k, k, a.Keys, a.Width, a.K.Token, 1)
-	set.PackB(w.vT, v, a.Width, a.Keys, 1, a.V.Token)
+	a.packHead(set, w, k, v, true)
 	for r0 := 0; r0 < a.Queries; r0 += a.block {
 		r1 := min(r0+a.block, a.Queries)
 		rows := r1 - r0
-		set.PackB(w.qs, q[r0*a.Q.Token:], rows, a.Width, a.Q.Token, 1)
-		set.PackB(w.douts, d[r0*a.Adjoint.Token:], rows, a.Width, a.Adjoint.Token, 1)
+		a.packBlock(set, w, q, d, r0, rows)
 		a.probabilities(set, w, q, mask, r0, r1)
-		t := kernel.TransGemm{C: dv, LDC: step, A: w.p, LDA: a.Keys, Runs: []int{0}, KC: rows, Packed: w.douts, M: a.Keys, N: a.Width, Acc: r0 > 0}
-		set.GemmTrans(&t)
 		a.scoreGradients(set, w, d, r0, r1)
 		set.Gemm(dq[r0*step:], step, w.dp, a.Keys, w.k, rows, a.Keys, a.Width, false)
-		t.C, t.A, t.Packed = dk, w.dp, w.qs
-		set.GemmTrans(&t)
+		a.keyGradients(set, w, dk, dv, step, [2]int{0, a.Keys}, rows, r0 > 0)
 	}
 }
 
