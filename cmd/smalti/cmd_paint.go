@@ -79,6 +79,8 @@ func (a *app) newPaint() *cobra.Command {
 		Long: `Paint a picture from words. Prompts may be joined with "|", weighted with ":number" (negative pushes away), and
 stopped with a second number: "a lighthouse:1 | fog:-0.3 | watercolour:0.5:0.9". "a seed ^ a tree" tells a story.
 
+With the built-in models words start from the training drawing that fits them, which is said; --init-noise codes starts from nothing.
+
 The picture is a PNG that carries its recipe: smalti rerun paints it again, byte for byte. Beside it stands a run folder
 (apple.run for apple.png) from which smalti continue goes on.`,
 		Example: `  smalti paint "a red apple"
