@@ -38,7 +38,8 @@ type Composer struct {
 	id       map[string]int // index in concepts
 	groups   [][]*Sprite    // sprites by part and concept, in the order of names
 	cum      []float64      // cumulated weights of groups
-	pool     sync.Pool
+	pool     *sync.Pool
+	calm     bool
 }
 
 // Sample is a captioned picture.
@@ -100,7 +101,7 @@ func NewMixture(parts []Part, opts ComposeOptions) (*Composer, error) {
 		return nil, fmt.Errorf("compose: no sprites")
 	}
 	c := &Composer{opts: opts, sprites: sprites, id: map[string]int{}}
-	c.pool.New = func() any { return new(scratch) }
+	c.pool = &sync.Pool{New: func() any { return new(scratch) }}
 	if opts.ShapeShare > 0 && !opts.Plain {
 		c.shapes = ShapeSprites()
 	}
@@ -159,6 +160,15 @@ func groupWeight(s *Sprite) float64 {
 // Sample.Concepts indexes them. Composers of different sprites number differently: compare names.
 func (c *Composer) Concepts() []string { return c.concepts }
 
+// Calm is the composer of the same scenes in their plainest form: every thing in its middle place, at its middle size, never
+// mirrored, on the pure colour of its ground. A model that knows scenes by heart has far fewer of these to know, and a start for
+// a painting wants the thing in the middle anyway.
+func (c *Composer) Calm() *Composer {
+	calm := *c
+	calm.calm = true
+	return &calm
+}
+
 // Sprites are the sprites the composer draws from, without shapes.
 func (c *Composer) Sprites() []*Sprite { return c.sprites }
 
@@ -198,11 +208,13 @@ type scene struct {
 	s   *rng.Stream
 	out *Sample
 	bg  int
+
+	calm bool
 }
 
 // compose draws one scene into out.Pix.
 func (c *Composer) compose(sc *scratch, s *rng.Stream, out *Sample) {
-	d := &scene{c: c, sc: sc, s: s, out: out}
+	d := &scene{c: c, sc: sc, s: s, out: out, calm: c.calm}
 	if c.opts.Plain {
 		d.plain()
 		return
@@ -279,8 +291,22 @@ func (d *scene) fillGround(things ...thing) {
 	d.out.Meta.Background = colours[d.bg].name
 }
 
+// within draws a number between two, or takes their middle when scenes are calm.
+func (d *scene) within(low, high float64) float64 {
+	if d.calm {
+		return (low + high) / 2
+	}
+	return d.s.Uniform(low, high)
+}
+
+// about draws a number at most r from 0, 0 when scenes are calm.
+func (d *scene) about(r float64) float64 { return d.within(-r, r) }
+
 // jitter varies a named colour a little; white, black and gray stay neutral and white nearly white.
 func (d *scene) jitter(col [3]float32, name int, amount float64) [3]float32 {
+	if d.calm {
+		return col
+	}
 	common := d.s.Uniform(-amount, amount)
 	for i := range col {
 		j := d.s.Uniform(-amount, amount)
@@ -304,7 +330,7 @@ func fillColour(pix []float32, col [3]float32) {
 // put draws a thing: the square of its sprite with the given side, centred at (x, y), all as shares
 // of the picture's side.
 func (d *scene) put(t thing, x, y, side float64) {
-	flip := d.s.Bernoulli(.5) && t.sprite.mayFlip
+	flip := d.s.Bernoulli(.5) && t.sprite.mayFlip && !d.calm
 	var fill [3]float32
 	if t.sprite.plain {
 		fill = d.jitter(colours[t.colour].fill, t.colour, .05)
@@ -336,9 +362,12 @@ func (d *scene) captioner() captioner { return captioner{s: d.s, bg: d.bg} }
 func (d *scene) single() {
 	t := d.dress(d.pick(false))
 	d.fillGround(t)
-	side := d.s.Uniform(.65, .95)
+	side := d.within(.65, .95)
+	if d.calm {
+		side = plainSide
+	}
 	slack := (1-side)/2 + .03
-	d.put(t, .5+d.s.Uniform(-slack, slack), .5+d.s.Uniform(-slack, slack), side)
+	d.put(t, .5+d.about(slack), .5+d.about(slack), side)
 	d.note("single", 1, t)
 	d.out.Caption = d.captioner().single(t, "")
 }
@@ -358,12 +387,12 @@ func (d *scene) singleShape() {
 	t := d.dress(d.pick(true))
 	d.fillGround(t)
 	x, y, place := .5, .5, ""
-	side := d.s.Uniform(.45, .65)
+	side := d.within(.45, .65)
 	switch d.s.IntN(3) {
 	case 0:
-		t.size, side = "small", d.s.Uniform(.22, .36)
+		t.size, side = "small", d.within(.22, .36)
 	case 1:
-		t.size, side = "big", d.s.Uniform(.78, .98)
+		t.size, side = "big", d.within(.78, .98)
 	}
 	if t.size != "big" {
 		p := places[d.s.IntN(len(places))]
@@ -376,7 +405,7 @@ func (d *scene) singleShape() {
 			place = p.words
 		}
 	}
-	d.put(t, x+d.s.Uniform(-.03, .03), y+d.s.Uniform(-.03, .03), side)
+	d.put(t, x+d.about(.03), y+d.about(.03), side)
 	d.note("single", 1, t)
 	if d.s.Bernoulli(.4) {
 		t.size = ""
@@ -400,10 +429,9 @@ func (d *scene) pair(shapes bool) {
 	if d.s.Bernoulli(.5) {
 		how = "above"
 	}
-	jitter := func(r float64) float64 { return d.s.Uniform(-r, r) }
 	for i, t := range []thing{a, b} {
-		along, across := .26+.48*float64(i)+jitter(.02), .5+jitter(.06)
-		side := d.s.Uniform(.42, .52)
+		along, across := .26+.48*float64(i)+d.about(.02), .5+d.about(.06)
+		side := d.within(.42, .52)
 		if how == "left" {
 			d.put(t, along, across, side)
 		} else {
@@ -415,13 +443,26 @@ func (d *scene) pair(shapes bool) {
 	d.out.Caption = d.captioner().pair(a, b, how)
 }
 
-// layouts of several copies: centres and side.
-var layouts = [][]struct{ x, y, side float64 }{
+// Spot is where a thing stands: its centre and the side of its square, as shares of the picture's side.
+type Spot struct{ X, Y, Side float64 }
+
+// layouts of several copies. The first of each number is the roomiest.
+var layouts = [][]Spot{
 	{{.27, .5, .48}, {.73, .5, .48}},
 	{{.5, .27, .48}, {.5, .73, .48}},
 	{{.5, .27, .46}, {.27, .73, .46}, {.73, .73, .46}},
 	{{.19, .5, .34}, {.5, .5, .34}, {.81, .5, .34}},
 	{{.27, .27, .46}, {.73, .27, .46}, {.27, .73, .46}, {.73, .73, .46}},
+}
+
+// Arrangement is where two to four copies of a thing stand, nil for other numbers.
+func Arrangement(n int) []Spot {
+	for _, l := range layouts {
+		if len(l) == n {
+			return l
+		}
+	}
+	return nil
 }
 
 // several is two to four copies of one countable thing.
@@ -441,7 +482,7 @@ func (d *scene) several(shapes bool) {
 	d.fillGround(t)
 	layout := layouts[d.s.IntN(len(layouts))]
 	for _, p := range layout {
-		d.put(t, p.x+d.s.Uniform(-.02, .02), p.y+d.s.Uniform(-.02, .02), p.side*d.s.Uniform(.9, 1.05))
+		d.put(t, p.X+d.about(.02), p.Y+d.about(.02), p.Side*d.within(.9, 1.05))
 	}
 	d.note("several", len(layout), t)
 	d.out.Caption = d.captioner().counted(t, len(layout))

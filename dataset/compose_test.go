@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -409,4 +410,39 @@ func bigSprites() []*Sprite {
 		s.plain, s.paintable = false, true
 	}
 	return out
+}
+
+// TestCalmScenesAreFew checks that a drawing on a ground is one picture: calm scenes that say the same of one thing are equal,
+// and captions are those of the composer itself.
+func TestCalmScenesAreFew(t *testing.T) {
+	c := mustCompose(t, fruits(), ComposeOptions{ShapeShare: -1})
+	calm := c.Calm()
+	pictures := map[string]map[string]bool{} // how many pictures there are of what is in a scene
+	kinds := map[string]bool{}
+	const n, size = 4000, 16
+	free, b := c.Batch(1, 0, n, size), calm.Batch(1, 0, n, size)
+	same := 0
+	for i := range n {
+		m := b.Meta[i]
+		kinds[m.Kind] = true
+		if slices.Equal(free.Pix[i*size*size*3:(i+1)*size*size*3], b.Pix[i*size*size*3:(i+1)*size*size*3]) {
+			same++
+		}
+		if m.Kind != "single" || m.Colours[0] != "" {
+			continue
+		}
+		key := fmt.Sprint(b.Concepts[i], m.Styles, m.Background)
+		if pictures[key] == nil {
+			pictures[key] = map[string]bool{}
+		}
+		pictures[key][fmt.Sprint(b.Pix[i*size*size*3:(i+1)*size*size*3])] = true
+	}
+	for key, p := range pictures {
+		if len(p) > 1 {
+			t.Errorf("%d pictures of %s, want one", len(p), key)
+		}
+	}
+	if len(pictures) < 10 || len(kinds) != 4 || same > n/5 {
+		t.Errorf("%d different scenes of one thing, kinds %v, %d of %d scenes are as without Calm", len(pictures), kinds, same, n)
+	}
 }

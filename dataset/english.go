@@ -1,6 +1,10 @@
 package dataset
 
-import "strings"
+import (
+	"cmp"
+	"iter"
+	"strings"
+)
 
 // number is how a noun phrase counts.
 type number int
@@ -141,6 +145,23 @@ func Plural(phrase string) string {
 		before = irregularPlurals[before]
 	}
 	return joinWords(before, pluralWord(head), after)
+}
+
+// Singular is the name of a thing whose plural a noun phrase is, when it is a label or the end of one: "apples" is "apple" where
+// there is a "red apple". Other phrases are left as they are.
+func Singular(plural string, labels iter.Seq[string]) string {
+	best, n := "", len(strings.Fields(plural))
+	for label := range labels {
+		words := strings.Fields(label)
+		if len(words) < n {
+			continue
+		}
+		end := strings.Join(words[len(words)-n:], " ")
+		if Plural(end) == plural && (best == "" || end < best) {
+			best = end
+		}
+	}
+	return cmp.Or(best, plural)
 }
 
 // article puts "a" or "an" before a countable phrase and nothing before others.

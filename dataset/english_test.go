@@ -56,3 +56,13 @@ func TestCleanTags(t *testing.T) {
 		t.Errorf("cleanTags = %q, want %q", got, want)
 	}
 }
+
+func TestSingularUndoesPlural(t *testing.T) {
+	labels := []string{"red apple", "green apple", "cactus", "woman farmer", "glass of milk", "scissors", "wolf", "hearts"}
+	for plural, want := range map[string]string{"apples": "apple", "red apples": "red apple", "cacti": "cactus", "women farmers": "woman farmer",
+		"glasses of milk": "glass of milk", "scissors": "scissors", "wolves": "wolf", "zebras": "zebras", "farmers": "farmer"} {
+		if got := Singular(plural, slices.Values(labels)); got != want {
+			t.Errorf("%q is the plural of %q, want %q", plural, got, want)
+		}
+	}
+}

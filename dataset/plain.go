@@ -17,6 +17,9 @@ func drawPlain(sc *scratch, pix []float32, size int, t thing) {
 	drawAt(sc, pix, size, t)
 }
 
+// plainSide is the side of a thing in a plain picture, as a share of the picture's.
+const plainSide = .9
+
 // drawAt draws a thing where plain pictures have it, on what is there.
 func drawAt(sc *scratch, pix []float32, size int, t thing) {
 	n := t.sprite.Size
@@ -27,7 +30,7 @@ func drawAt(sc *scratch, pix []float32, size int, t thing) {
 	}
 	t.sprite.planes(sc.sprite, t.colour, false, fill)
 	k := float32(size)
-	sc.over(pix, size, size, n, sc.sprite, .05*k, .05*k, .9*k)
+	sc.over(pix, size, size, n, sc.sprite, (1-plainSide)/2*k, (1-plainSide)/2*k, plainSide*k)
 }
 
 // Plain draws one given sprite upright on white (a shape in black), size*size*3 values as in a Sample,

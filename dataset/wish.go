@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type Wish struct {
 type WishedThing struct {
 	Noun   string // a label of the pack, with the colour word that belongs to it, such as "hot pepper"
 	Colour string // colour name, or ""
+	Count  int    // two to four of them, in which case Noun is plural (Singular finds its label); 0 for one
 }
 
 // Phrase is the thing in words, with its article: "a blue apple", "scissors".
@@ -39,8 +41,8 @@ var wishedRelations = []struct {
 	{" next to ", "", false}, {" and ", "", false},
 }
 
-// ReadWish understands captions of the forms "a blue apple", "a red apple on a white background" and "a blue car above a
-// tree"; it cannot know yet whether there are pictures of the things. ok is false for any other words.
+// ReadWish understands captions of the forms "a blue apple", "two turtles", "a red apple on a white background" and "a blue car
+// above a tree"; it cannot know yet whether there are pictures of the things. ok is false for any other words.
 func ReadWish(caption string) (w Wish, ok bool) {
 	w.Caption = caption
 	text := strings.ToLower(strings.TrimSpace(caption))
@@ -72,11 +74,16 @@ func ReadWish(caption string) (w Wish, ok bool) {
 	return w, true
 }
 
-// readThing understands "a blue apple" or "scissors".
+// readThing understands "a blue apple", "two blue apples" or "scissors".
 func readThing(s string) (t WishedThing, ok bool) {
 	words := strings.Fields(s)
 	if len(words) > 1 && (words[0] == "a" || words[0] == "an" || words[0] == "the") {
 		words = words[1:]
+	}
+	if len(words) > 1 {
+		if n := slices.Index(numberWords, words[0]); n > 1 {
+			t.Count, words = n, words[1:]
+		}
 	}
 	if len(words) > 1 && colourIndex(words[0]) >= 0 {
 		t.Colour, words = colours[colourIndex(words[0])].name, words[1:]
@@ -104,8 +111,11 @@ func (il *Illustrator) Draw(w Wish, seed, index uint64, size int) (out Sample, o
 	s := rng.New(seed, "wish", index)
 	var things []thing
 	for _, wanted := range w.Things {
+		if wanted.Count > 1 {
+			wanted.Noun = Singular(wanted.Noun, maps.Keys(il.byLabel))
+		}
 		t, ok := il.find(wanted, s)
-		if !ok {
+		if !ok || wanted.Count > 1 && len(w.Things) > 1 {
 			return out, false
 		}
 		things = append(things, t)
@@ -116,6 +126,12 @@ func (il *Illustrator) Draw(w Wish, seed, index uint64, size int) (out Sample, o
 		d.bg = colourIndex("gray") // white on white is not what anybody means
 	}
 	fillColour(out.Pix, colours[d.bg].background)
+	if n := w.Things[0].Count; n > 1 {
+		for _, p := range Arrangement(n) {
+			d.put(things[0], p.X+s.Uniform(-.02, .02), p.Y+s.Uniform(-.02, .02), p.Side*s.Uniform(.9, 1.05))
+		}
+		return out, true
+	}
 	switch len(things) {
 	case 1:
 		side := s.Uniform(.65, .95)

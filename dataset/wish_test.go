@@ -7,13 +7,15 @@ import (
 
 func TestReadWish(t *testing.T) {
 	for caption, want := range map[string]Wish{
-		"a blue apple":                          {Things: []WishedThing{{"apple", "blue"}}},
-		"A hot pepper on a white background":    {Things: []WishedThing{{"hot pepper", ""}}, Ground: "white"},
-		"an orange on an orange background":     {Things: []WishedThing{{"orange", ""}}, Ground: "orange"},
-		"scissors above a red car":              {Things: []WishedThing{{"scissors", ""}, {"car", "red"}}, Relation: "above"},
-		"a cat to the right of a dog":           {Things: []WishedThing{{"dog", ""}, {"cat", ""}}, Relation: "left"},
-		"a cat below a dog on a red background": {Things: []WishedThing{{"dog", ""}, {"cat", ""}}, Relation: "above", Ground: "red"},
-		"a cat and a dog":                       {Things: []WishedThing{{"cat", ""}, {"dog", ""}}},
+		"a blue apple":                          {Things: []WishedThing{{Noun: "apple", Colour: "blue"}}},
+		"A hot pepper on a white background":    {Things: []WishedThing{{Noun: "hot pepper"}}, Ground: "white"},
+		"an orange on an orange background":     {Things: []WishedThing{{Noun: "orange"}}, Ground: "orange"},
+		"scissors above a red car":              {Things: []WishedThing{{Noun: "scissors"}, {Noun: "car", Colour: "red"}}, Relation: "above"},
+		"a cat to the right of a dog":           {Things: []WishedThing{{Noun: "dog"}, {Noun: "cat"}}, Relation: "left"},
+		"a cat below a dog on a red background": {Things: []WishedThing{{Noun: "dog"}, {Noun: "cat"}}, Relation: "above", Ground: "red"},
+		"two blue turtles":                      {Things: []WishedThing{{Noun: "turtles", Colour: "blue", Count: 2}}},
+		"a one dollar bill":                     {Things: []WishedThing{{Noun: "one dollar bill"}}},
+		"a cat and a dog":                       {Things: []WishedThing{{Noun: "cat"}, {Noun: "dog"}}},
 	} {
 		want.Caption = caption
 		if got, ok := ReadWish(caption); !ok || !reflect.DeepEqual(got, want) {
@@ -51,6 +53,12 @@ func TestIllustratorDrawsWhatIsWished(t *testing.T) {
 		}
 		if s := draw("a lime above an apple", i); at(s, 16, 8) != green || at(s, 16, 23) != red {
 			t.Errorf("above: %d and %d", at(s, 16, 8), at(s, 16, 23))
+		}
+	}
+	four := draw("four blue apples", 1)
+	for _, at4 := range []int{at(four, 8, 8), at(four, 23, 8), at(four, 8, 23), at(four, 23, 23)} {
+		if at4 != blue {
+			t.Errorf("four blue apples: one has colour %d", at4)
 		}
 	}
 	if !reflect.DeepEqual(draw("an apple", 3), draw("an apple", 3)) || reflect.DeepEqual(draw("an apple", 3), draw("an apple", 4)) {

@@ -142,3 +142,22 @@ func Downsample(v *gx.Vars, x *graph.Node, wrap Wrap) *graph.Node {
 	y.AssertDims(n, h/2, w/2, c)
 	return y
 }
+
+// Looks says where a decoder has attention: Blocks of them over all Places of a map of Width channels. Their cost grows with the
+// square of Places, that of all else with Places.
+type Looks struct{ Places, Width, Blocks int }
+
+// DecoderLooks lists the attention of Decode for latents of h x w places, in the order of computation.
+func (c Codec) DecoderLooks(h, w int) []Looks {
+	var out []Looks
+	last := len(c.Mult) - 1
+	if c.MidAttn {
+		out = append(out, Looks{h * w, c.Ch * c.Mult[last], 1})
+	}
+	for i := last; i >= 0; i-- {
+		if c.attn(i) {
+			out = append(out, Looks{h * w << (2 * (last - i)), c.Ch * c.Mult[i], c.ResBlocks + 1})
+		}
+	}
+	return out
+}

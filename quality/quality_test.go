@@ -131,7 +131,7 @@ func TestDefaultPromptsAreWishes(t *testing.T) {
 			t.Errorf("%s %q is read as %+v", p.Class, p.Caption, w)
 		}
 	}
-	if count[Seen] < 90 || count[Colour] < 40 || count[Two] < 40 || len(count) != 3 {
+	if count[Seen] < 100 || count[Colour] < 40 || count[Two] < 40 || len(count) != 3 {
 		t.Errorf("%v", count)
 	}
 }
@@ -149,7 +149,7 @@ func TestReadAndSpread(t *testing.T) {
 	if err != nil || len(got) != 2 || got[1].Caption != "a dog" {
 		t.Errorf("%v, %v", got, err)
 	}
-	if got := Spread(Default(), 3); !reflect.DeepEqual(got, []int{0, 60, 120}) {
+	if got := Spread(Default(), 3); !reflect.DeepEqual(got, []int{0, 63, 126}) {
 		t.Errorf("spread %v", got)
 	}
 	if got := Spread(prompts("a", "b"), 9); len(got) != 2 {

@@ -2,6 +2,7 @@ package recall
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -53,6 +54,17 @@ func (x *Index) Named(name string) func(Entry) bool {
 		}
 	}
 	return nil
+}
+
+// Labels are the labels of all pictures, some of them several times.
+func (x *Index) Labels() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, e := range x.Entries {
+			if !yield(e.Label) {
+				return
+			}
+		}
+	}
 }
 
 // Labelled reports whether a text is the label of a picture, as "man and woman holding hands" is, with an article or without.

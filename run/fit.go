@@ -36,7 +36,7 @@ func garbage(p paint.Plan) int { return 16<<20 + min(256<<20, p.Planes+p.Picture
 
 // Forecast predicts what a painting needs. Memory comes from the plans of the graphs, which are compiled for the picture's size but not
 // run, and from what the process holds after painting small squares with the job's models and cuts; so does the time, which
-// grows evenly with the pixels. Of the given sizes of chunks it takes the first with which the picture fits, else the last.
+// grows evenly with the pixels but for the decoder's attention. Of the given sizes of chunks it takes the first with which the picture fits, else the last.
 func (r *Runner) Forecast(ctx context.Context, req Painting, room Room, chunks ...int) (Forecast, error) {
 	req.Job.Canonicalise()
 	if err := r.Check(&req.Job); err != nil {
@@ -46,13 +46,17 @@ func (r *Runner) Forecast(ctx context.Context, req Painting, room Room, chunks .
 	if err != nil {
 		return Forecast{}, fmt.Errorf("run: forecast: %w", err)
 	}
+	seconds, err := p.seconds(&req.Job)
+	if err != nil {
+		return Forecast{}, fmt.Errorf("run: forecast: %w", err)
+	}
 	var f Forecast
 	for _, chunk := range chunks {
 		plan, err := r.plan(ctx, req, req.Job.Width, req.Job.Height, chunk)
 		if err != nil {
 			return Forecast{}, fmt.Errorf("run: forecast: %w", err)
 		}
-		f = Forecast{Chunk: chunk, Bytes: int64(p.fixed) + int64(plan.Total()+garbage(plan)), Seconds: p.seconds(&req.Job), fixed: p.fixed}
+		f = Forecast{Chunk: chunk, Bytes: int64(p.fixed) + int64(plan.Total()+garbage(plan)), Seconds: seconds, fixed: p.fixed}
 		if f.Fits = f.Bytes <= room.Free; f.Fits {
 			break
 		}
@@ -123,20 +127,26 @@ func (r *Runner) small(ctx context.Context, req Painting, width, height int) (*s
 type speed struct {
 	fixed  float64    // bytes that do not grow with the picture
 	pixels [2]float64 // of the two sizes
-	step   [2]float64 // seconds of a step at each
+	step   [2]float64 // seconds of a step at each, without attention
+	piece  int        // pixels on a side of a code
+	watch  *stopwatch
 }
 
 // probe paints two squares and measures them.
 func (r *Runner) probe(ctx context.Context, req Painting, room Room) (speed, error) {
 	var p speed
-	m, _, err := r.VQGAN(req.Job.VQGAN)
+	at, err := r.at(req.Job.Precision)
 	if err != nil {
 		return p, err
 	}
+	m, _, err := at.VQGAN(req.Job.VQGAN)
+	if err != nil {
+		return p, err
+	}
+	p.piece, p.watch = m.Factor(), at.stopwatch(m)
 	large := min(max(int(math.Sqrt(float64(req.Job.Width*req.Job.Height)))/2, probeSides[0]), probeSides[1])
 	for i, side := range []int{large / 2, large} {
-		f := m.Factor()
-		side = max(f, side/f*f)
+		side = max(p.piece, side/p.piece*p.piece)
 		s, err := r.small(ctx, req, side, side)
 		if err != nil {
 			return p, err
@@ -162,16 +172,28 @@ func (r *Runner) probe(ctx context.Context, req Painting, room Room) (speed, err
 		}
 		p.fixed = float64(max(0, room.InUse()-int64(plan.Total())))
 	}
+	for i := range p.step { // not before memory is measured
+		side := int(math.Sqrt(p.pixels[i])) / p.piece
+		attention, err := p.watch.attention(side, side)
+		if err != nil {
+			return p, err
+		}
+		p.step[i] = max(0, p.step[i]-attention)
+	}
 	return p, nil
 }
 
 // seconds is the time of all steps of a job.
-func (p speed) seconds(j *spec.Job) float64 {
+func (p speed) seconds(j *spec.Job) (float64, error) {
 	slope := max(0, (p.step[1]-p.step[0])/(p.pixels[1]-p.pixels[0]))
 	sum := 0.
 	for step := range j.Steps {
 		w, h := j.SizeOf(step)
-		sum += max(p.step[0]/2, p.step[1]+slope*(float64(w*h)-p.pixels[1]))
+		attention, err := p.watch.attention(h/p.piece, w/p.piece)
+		if err != nil {
+			return 0, err
+		}
+		sum += max(p.step[0]/2, p.step[1]+slope*(float64(w*h)-p.pixels[1])) + attention
 	}
-	return sum
+	return sum, nil
 }

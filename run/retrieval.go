@@ -189,20 +189,32 @@ func softened(mask []bool, w, h, x, y int) float32 {
 	return sum / all
 }
 
+func sameThing(a, b spec.Kept) bool { return a.Number == b.Number && a.Colour == b.Colour }
+
 // told says in words what a start was made of.
 func told(m *memory, d *spec.Memory) event.Event {
 	text := map[string]string{"index": m.ref.Name}
 	var parts []string
 	for i, k := range d.Found {
+		if i > 0 && sameThing(k, d.Found[i-1]) {
+			continue // counted with the first
+		}
+		n := 1
+		for n < len(d.Found)-i && sameThing(k, d.Found[i+n]) {
+			n++
+		}
 		part := fmt.Sprintf("%q (style %s)", k.Label, k.Style)
 		if k.Colour != "" {
 			part += ", made " + k.Colour
 		}
-		parts = append(parts, part)
-		suffix := ""
-		if i > 0 {
-			suffix = fmt.Sprintf("_%d", i+1)
+		if n > 1 {
+			part += fmt.Sprintf(", %d times", n)
 		}
+		suffix := ""
+		if len(parts) > 0 {
+			suffix = fmt.Sprintf("_%d", len(parts)+1)
+		}
+		parts = append(parts, part)
 		text["label"+suffix], text["style"+suffix] = k.Label, k.Style
 	}
 	ground := d.Ground

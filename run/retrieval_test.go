@@ -108,6 +108,7 @@ func TestSearchReadsTheWords(t *testing.T) {
 		"a " + a + " on a blue background":    {Ground: "blue", Found: []spec.Kept{{Label: a, Place: spec.WholePlace}}},
 		"a " + a + " to the left of a " + b:   {Found: []spec.Kept{{Label: a, Place: spec.Place{X: .26, Y: .5, Side: .52}}, {Label: b, Place: spec.Place{X: .74, Y: .5, Side: .52}}}},
 		"a " + a + " below a " + b:            {Found: []spec.Kept{{Label: b, Place: spec.Place{X: .5, Y: .26, Side: .52}}, {Label: a, Place: spec.Place{X: .5, Y: .74, Side: .52}}}},
+		"two " + dataset.Plural(a):            {Found: []spec.Kept{{Label: a, Place: spec.Place{X: .27, Y: .5, Side: .48}}, {Label: a, Place: spec.Place{X: .73, Y: .5, Side: .48}}}},
 		"a " + b + " and a " + a + " in mist": {Found: []spec.Kept{{Label: b, Place: spec.Place{X: .26, Y: .5, Side: .52}}, {Place: spec.Place{X: .74, Y: .5, Side: .52}}}},
 	} {
 		d := spec.Memory{Prompt: words}

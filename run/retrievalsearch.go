@@ -29,7 +29,7 @@ const (
 // equally well.
 func (m *memory) search(ctx context.Context, d *spec.Memory, seed uint64, sink event.Sink) error {
 	wish, ok := dataset.ReadWish(d.Prompt)
-	if !ok || len(wish.Things) > 1 && m.index.Labelled(wish.Caption) {
+	if !ok || (len(wish.Things) > 1 || wish.Things[0].Count > 1) && m.index.Labelled(wish.Caption) {
 		wish.Things = []dataset.WishedThing{{Noun: d.Prompt}}
 	}
 	d.Ground = wish.Ground
@@ -39,8 +39,7 @@ func (m *memory) search(ctx context.Context, d *spec.Memory, seed uint64, sink e
 		if err != nil {
 			return err
 		}
-		k.Place = placeOf(i, len(wish.Things), wish.Relation)
-		d.Found = append(d.Found, k)
+		d.Found = append(d.Found, copies(k, placeOf(i, len(wish.Things), wish.Relation), t.Count)...)
 		least = min(least, similarity)
 	}
 	e := told(m, d)
@@ -65,6 +64,20 @@ func placeOf(i, n int, relation string) spec.Place {
 	return spec.Place{X: along, Y: .5, Side: .52}
 }
 
+// copies are as many of a picture as are wanted, within a place.
+func copies(k spec.Kept, within spec.Place, n int) []spec.Kept {
+	if n < 2 {
+		k.Place = within
+		return []spec.Kept{k}
+	}
+	var out []spec.Kept
+	for _, at := range dataset.Arrangement(n) {
+		k.Place = spec.Place{X: within.X + (at.X-.5)*within.Side, Y: within.Y + (at.Y-.5)*within.Side, Side: at.Side * within.Side}
+		out = append(out, k)
+	}
+	return out
+}
+
 // candidate is a picture, perhaps in another colour.
 type candidate struct {
 	number int
@@ -75,6 +88,9 @@ type candidate struct {
 // find chooses a picture of a thing: among those of its name, or all when there are none, the nearest to the words are looked at
 // again in the colour and on the ground wanted. Where a colour is wanted, those that have or take it come first.
 func (m *memory) find(ctx context.Context, t dataset.WishedThing, ground string, draw *rng.Stream) (spec.Kept, float64, error) {
+	if t.Count > 1 { // each of them is one
+		t.Noun, t.Count = dataset.Singular(t.Noun, m.index.Labels()), 0
+	}
 	phrase := t.Phrase()
 	if ground != "" {
 		phrase += " on a " + ground + " background"

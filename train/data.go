@@ -97,6 +97,13 @@ func openOwn(data string, side int) (*scenes, error) {
 	return s, nil
 }
 
+// calm makes composed scenes calm (dataset.Composer.Calm).
+func (s *scenes) calm() {
+	if c, ok := s.train.(*dataset.Composer); ok {
+		s.train = c.Calm()
+	}
+}
+
 // tell says what should be known of the data.
 func (s *scenes) tell(sink event.Sink) {
 	if s.notice != "" {

@@ -39,6 +39,7 @@ type PriorConfig struct {
 	Vocabulary int     `json:"vocabulary"` // largest number of tokens of the trimmed vocabulary
 	Captions   int     `json:"captions"`   // captions sampled to choose it
 	Drop       float64 `json:"drop"`       // share of captions taken away, which guidance needs, [0,1)
+	Calm       bool    `json:"calm"`       // composed scenes have things in the middle, at one size, on pure grounds
 	Keep       float64 `json:"keep"`       // share of codes read as they are, the others replaced, (0,1]
 	Repeat     int     `json:"repeat"`     // steps after which the same scenes come again, their codes remembered; 0 never
 
@@ -52,13 +53,13 @@ type PriorConfig struct {
 func DefaultPrior() PriorConfig {
 	text := prior.TextEncoder{Length: 16, Width: 128}
 	c := PriorConfig{Train: DefaultConfig(), VQGAN: ModelPin{Name: "builtin/vqgan"},
-		Model:      prior.Config{Layers: 6, Heads: 8, Width: 256, Condition: prior.Text, Text: &text},
-		Vocabulary: 4096, Captions: 20000, Drop: .1, Keep: 1, EvalPictures: 160, Samples: 2, Guidance: 2,
+		Model:      prior.Config{Layers: 4, Heads: 8, Width: 256, Condition: prior.Text, Text: &text},
+		Vocabulary: 4096, Captions: 20000, Drop: .1, Calm: true, Keep: 1, Repeat: 2400, EvalPictures: 160, Samples: 2, Guidance: 2,
 		Prompts: []string{"a red apple", "a yellow banana on a blue background", "a house", "a fire engine", "a penguin on a white background",
 			"a green frog", "a pizza", "two turtles on a red background", "a star to the left of a heart", "a blue car above a tree",
 			"a pink tulip", "a red circle on a black background"}}
 	t := &c.Train
-	t.Steps, t.MicroBatches, t.BatchSize = 8000, 2, 32
+	t.Steps, t.MicroBatches, t.BatchSize = 9400, 2, 32
 	t.LR, t.FinalLR, t.Warmup, t.Beta2, t.WeightDecay, t.EMA = 1e-3, .02, 200, .95, .1, .999
 	t.EvalEvery = 500
 	return c
@@ -114,6 +115,9 @@ func RunPrior(ctx context.Context, cfg PriorConfig, sink event.Sink, o Options) 
 		return Result{}, err
 	}
 	data.tell(sink)
+	if cfg.Calm {
+		data.calm()
+	}
 	coder, err := openCoder(&cfg.VQGAN, o, 1)
 	if err != nil {
 		return Result{}, err

@@ -53,9 +53,12 @@ func newPriorJudge(r *priorRecipe) (priorJudge, error) {
 			if len(s.sprites) == 0 {
 				continue
 			}
-			var err error
-			if c, err = dataset.NewComposer(s.sprites, dataset.ComposeOptions{ShapeShare: -1}); err != nil {
+			composer, err := dataset.NewComposer(s.sprites, dataset.ComposeOptions{ShapeShare: -1})
+			if err != nil {
 				return j, fmt.Errorf("train: held-out scenes: %w", err)
+			}
+			if c = composer; r.cfg.Calm {
+				c = composer.Calm()
 			}
 		} else if s.name != "scenes" {
 			continue // shapes have no other drawings
