@@ -78,7 +78,8 @@ func (o *qualityOptions) parseSettings() ([]*setting, error) {
 var reserved = []string{"out", "seed", "run", "stop-at", "preview"}
 
 func (s *setting) parse() error {
-	s.options = &paintOptions{job: spec.Default(), draw: spec.DefaultDraw()}
+	o := defaultPaint()
+	s.options = &o
 	s.set = pflag.NewFlagSet(s.name, pflag.ContinueOnError)
 	s.set.Usage = func() {}
 	s.options.addFlags(s.set)

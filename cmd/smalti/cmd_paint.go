@@ -71,8 +71,13 @@ func (o *sittingOptions) apply(req *run.Painting) error {
 	return nil
 }
 
+// defaultPaint are the options of somebody who gives none.
+func defaultPaint() paintOptions {
+	return paintOptions{job: spec.Default(), draw: spec.DefaultDraw(), spread: spec.DefaultSpread(), memory: spec.DefaultMemory()}
+}
+
 func (a *app) newPaint() *cobra.Command {
-	o := paintOptions{job: spec.Default(), draw: spec.DefaultDraw(), spread: spec.DefaultSpread(), memory: spec.DefaultMemory()}
+	o := defaultPaint()
 	cmd := &cobra.Command{
 		Use:   "paint PROMPT...",
 		Short: "Paint a picture from words",
