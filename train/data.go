@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/smalti/smalti/dataset"
@@ -95,6 +96,28 @@ func openOwn(data string, side int) (*scenes, error) {
 		s.notice = fmt.Sprintf("%d of %d pictures cannot be read and are left out; the first: %v", a.Skipped, a.Skipped+len(a.Pictures), a.First)
 	}
 	return s, nil
+}
+
+// only leaves the drawings of some styles to train on; none given leaves all. Those of a mixture count alike then.
+func (s *scenes) only(styles []string) error {
+	if len(styles) == 0 {
+		return nil
+	}
+	var kept []*dataset.Sprite
+	for _, x := range s.sprites {
+		if slices.Contains(styles, x.Style) {
+			kept = append(kept, x)
+		}
+	}
+	if len(kept) == 0 {
+		return fmt.Errorf("train: styles is out of range: the data have no drawings in %s", strings.Join(styles, ", "))
+	}
+	c, err := dataset.NewComposer(kept, dataset.ComposeOptions{})
+	if err != nil {
+		return fmt.Errorf("train: data: %w", err)
+	}
+	s.train, s.sprites = c, kept
+	return nil
 }
 
 // calm makes composed scenes calm (dataset.Composer.Calm).

@@ -35,13 +35,14 @@ type PriorConfig struct {
 	VQGAN ModelPin     `json:"vqgan"` // whose codes are learnt
 	Model prior.Config `json:"model"` // sizes; RunPrior fills in what data and VQGAN decide
 
-	Size       int     `json:"size"`       // side of the pictures in pixels, a multiple of f; 0 takes the VQGAN's
-	Vocabulary int     `json:"vocabulary"` // largest number of tokens of the trimmed vocabulary
-	Captions   int     `json:"captions"`   // captions sampled to choose it
-	Drop       float64 `json:"drop"`       // share of captions taken away, which guidance needs, [0,1)
-	Calm       bool    `json:"calm"`       // composed scenes have things in the middle, at one size, on pure grounds
-	Keep       float64 `json:"keep"`       // share of codes read as they are, the others replaced, (0,1]
-	Repeat     int     `json:"repeat"`     // steps after which the same scenes come again, their codes remembered; 0 never
+	Size       int      `json:"size"`       // side of the pictures in pixels, a multiple of f; 0 takes the VQGAN's
+	Vocabulary int      `json:"vocabulary"` // largest number of tokens of the trimmed vocabulary
+	Captions   int      `json:"captions"`   // captions sampled to choose it
+	Drop       float64  `json:"drop"`       // share of captions taken away, which guidance needs, [0,1)
+	Styles     []string `json:"styles"`     // drawings of a pack to learn, by style; none means all
+	Calm       bool     `json:"calm"`       // composed scenes have things in the middle, at one size, on pure grounds
+	Keep       float64  `json:"keep"`       // share of codes read as they are, the others replaced, (0,1]
+	Repeat     int      `json:"repeat"`     // steps after which the same scenes come again, their codes remembered; 0 never
 
 	EvalPictures int      `json:"eval_pictures"` // pictures of each set of an evaluation
 	Prompts      []string `json:"prompts"`       // of the sheet of samples
@@ -52,7 +53,7 @@ type PriorConfig struct {
 // DefaultPrior is the training of the built-in model.
 func DefaultPrior() PriorConfig {
 	text := prior.TextEncoder{Length: 16, Width: 128}
-	c := PriorConfig{Train: DefaultConfig(), VQGAN: ModelPin{Name: "builtin/vqgan"},
+	c := PriorConfig{Train: DefaultConfig(), VQGAN: ModelPin{Name: "builtin/vqgan"}, Styles: []string{},
 		Model:      prior.Config{Layers: 4, Heads: 8, Width: 256, Condition: prior.Text, Text: &text},
 		Vocabulary: 4096, Captions: 20000, Drop: .1, Calm: true, Keep: 1, Repeat: 2400, EvalPictures: 160, Samples: 2, Guidance: 2,
 		Prompts: []string{"a red apple", "a yellow banana on a blue background", "a house", "a fire engine", "a penguin on a white background",
@@ -115,6 +116,9 @@ func RunPrior(ctx context.Context, cfg PriorConfig, sink event.Sink, o Options) 
 		return Result{}, err
 	}
 	data.tell(sink)
+	if err := data.only(cfg.Styles); err != nil {
+		return Result{}, err
+	}
 	if cfg.Calm {
 		data.calm()
 	}

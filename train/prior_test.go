@@ -258,6 +258,7 @@ func TestPriorRefusals(t *testing.T) {
 		"keep":      func(c *PriorConfig) { c.Keep = math.NaN() },
 		"size":      func(c *PriorConfig) { c.Size = 7 },
 		"guidance":  func(c *PriorConfig) { c.Guidance = -1 },
+		"styles":    func(c *PriorConfig) { c.Styles = []string{"noto"} },
 		"model":     func(c *PriorConfig) { c.Model.Heads = 3 },
 		"condition": func(c *PriorConfig) { c.Model.Condition = prior.Class },
 		"vqgan":     func(c *PriorConfig) { c.VQGAN.SHA256 = "00" },

@@ -15,8 +15,7 @@ import (
 var noGallery = map[string]string{
 	"continue": "paints on what paint began", "rerun": "paints what paint did", "show": "prints", "doctor": "prints",
 	"clip score": "prints", "clip embed": "writes numbers", "clip classify": "prints", "clip inspect": "prints",
-	"lab swap": "codes mean other things in every model", "vqgan decode": "shows what vqgan reconstruct does",
-	"vqgan encode": "writes codes", "vqgan stats": "prints", "vqgan inspect": "prints",
+	"vqgan stats": "prints", "vqgan inspect": "prints",
 	"models list": "prints", "models import": "keeps a model", "models info": "prints", "models verify": "prints", "models rm": "removes",
 	"models pull": "fetches", "models gallery": "prints",
 	"data list": "prints", "data build": "downloads", "data info": "prints", "data index": "writes an index",

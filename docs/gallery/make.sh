@@ -17,6 +17,8 @@ cp shapes/000009.png heart.png
 run morph star.png ring.png pentagon.png heart.png --grid 5x3 -o morph-tokens.png
 run morph star.png ring.png pentagon.png heart.png --grid 5x3 --mode slerp --soft -o morph-soft.png
 run morph star.png heart.png --mode slerp --soft --frames 24 --loop bounce -o morph.gif
+run morph star.png heart.png --mode clip --frames 24 --steps 6 -o morph-clip.gif
+run lab swap heart.png --code 661=939 -o lab-swap.png
 run lab mix star.png ring.png -o lab-mix.png
 run lab brush pentagon.png ring.png --region circle:64,64,34 --feather 10 -o lab-brush.png
 run lab arith star.png --with ring.png --without pentagon.png --t 0.7 -o lab-arith.png
@@ -37,6 +39,8 @@ run clip heat heart.png "a purple heart" -o heat.png
 run paint "a red apple" --init heart.png --mask-words "a purple heart" --seed 2 --steps 60 -o mask-words.png
 run vqgan reconstruct heart.png -o reconstruct.png
 run diff heart.png reconstruct.png -o difference.png
+run vqgan encode heart.png -o heart.json
+run vqgan decode heart.json -o decoded.png
 run clip search shapes "a pink thing" -n 4 --index-here --sheet search.png
 run data sample shapes -n 160 --size 128 --seed 5 -o many
 mkdir pink rest
