@@ -79,8 +79,7 @@ func readThing(s string) (t WishedThing, ok bool) {
 	words := strings.Fields(s)
 	if len(words) > 1 && (words[0] == "a" || words[0] == "an" || words[0] == "the") {
 		words = words[1:]
-	}
-	if len(words) > 1 {
+	} else if len(words) > 1 { // "a four leaf clover" is one
 		if n := slices.Index(numberWords, words[0]); n > 1 {
 			t.Count, words = n, words[1:]
 		}
@@ -126,8 +125,8 @@ func (il *Illustrator) Draw(w Wish, seed, index uint64, size int) (out Sample, o
 		d.bg = colourIndex("gray") // white on white is not what anybody means
 	}
 	fillColour(out.Pix, colours[d.bg].background)
-	if n := w.Things[0].Count; n > 1 {
-		for _, p := range Arrangement(n) {
+	if len(things) == 1 && w.Things[0].Count > 1 {
+		for _, p := range Arrangement(w.Things[0].Count) {
 			d.put(things[0], p.X+s.Uniform(-.02, .02), p.Y+s.Uniform(-.02, .02), p.Side*s.Uniform(.9, 1.05))
 		}
 		return out, true

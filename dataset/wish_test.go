@@ -14,7 +14,7 @@ func TestReadWish(t *testing.T) {
 		"a cat to the right of a dog":           {Things: []WishedThing{{Noun: "dog"}, {Noun: "cat"}}, Relation: "left"},
 		"a cat below a dog on a red background": {Things: []WishedThing{{Noun: "dog"}, {Noun: "cat"}}, Relation: "above", Ground: "red"},
 		"two blue turtles":                      {Things: []WishedThing{{Noun: "turtles", Colour: "blue", Count: 2}}},
-		"a one dollar bill":                     {Things: []WishedThing{{Noun: "one dollar bill"}}},
+		"a four leaf clover":                    {Things: []WishedThing{{Noun: "four leaf clover"}}},
 		"a cat and a dog":                       {Things: []WishedThing{{Noun: "cat"}, {Noun: "dog"}}},
 	} {
 		want.Caption = caption

@@ -6,6 +6,7 @@ import (
 	"image"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/smalti/smalti/dataset"
 	"github.com/smalti/smalti/event"
@@ -29,8 +30,14 @@ const (
 // equally well.
 func (m *memory) search(ctx context.Context, d *spec.Memory, seed uint64, sink event.Sink) error {
 	wish, ok := dataset.ReadWish(d.Prompt)
-	if !ok || (len(wish.Things) > 1 || wish.Things[0].Count > 1) && m.index.Labelled(wish.Caption) {
+	what := strings.ToLower(d.Prompt)
+	if ok && wish.Ground != "" {
+		what, _, _ = strings.Cut(what, " on a")
+	}
+	if !ok {
 		wish.Things = []dataset.WishedThing{{Noun: d.Prompt}}
+	} else if (len(wish.Things) > 1 || wish.Things[0].Count > 1) && m.index.Labelled(what) {
+		wish.Things = []dataset.WishedThing{{Noun: what}}
 	}
 	d.Ground = wish.Ground
 	least := 1.0
