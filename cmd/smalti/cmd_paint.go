@@ -133,7 +133,7 @@ func (o *paintOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.spread.PCA.Name, "pca", o.spread.PCA.Name, "model of --init-noise pca and --pca-weight")
 	f.Float64Var(&o.spread.Spread, "spread", o.spread.Spread, "how different from the mean picture --init-noise pca starts: 0 is the mean, 1 as pictures are")
 	f.Float64Var(&o.usual, "pca-weight", 0, "weight of how far the latent lies from where pictures lie")
-	f.IntVar(&o.bestOf, "best-of", 8, "starts drawn from the prior, of which CLIP chooses one")
+	f.IntVar(&o.bestOf, "best-of", run.DefaultBestOf, "starts drawn from the prior, of which CLIP chooses one")
 	f.StringArrayVar(&o.images, "image-prompt", nil, "look like the picture in `FILE[:weight[:stop]]`; may be given again")
 	f.StringArrayVar(&o.noises, "noise-prompt", nil, "a random direction, `SEED[:weight]`; may be given again")
 	f.StringArrayVar(&o.regions, "region-prompt", nil, "a prompt for a part of the picture, `REGION=PROMPT`: circle:X,Y,R[,FEATHER] or rect:X,Y,W,H[,FEATHER]; may be given again")

@@ -47,7 +47,7 @@ func (o *sampleOptions) addFlags(f *pflag.FlagSet) {
 	s := &o.sample
 	f.StringVarP(&o.out, "out", "o", "", "picture to write to `FILE`; default: named after the prompt. With -n 2 and more, numbers are added")
 	f.IntVarP(&o.n, "number", "n", 1, "pictures to keep")
-	f.IntVar(&o.bestOf, "best-of", 8, "pictures drawn for each one kept, which CLIP likes best; 1 keeps what is drawn")
+	f.IntVar(&o.bestOf, "best-of", run.DefaultBestOf, "pictures drawn for each one kept, which CLIP likes best; 1 keeps what is drawn")
 	f.StringVar(&o.clip, "clip", "builtin/clip", "model that chooses")
 	f.StringVar(&s.Prior.Name, "prior", s.Prior.Name, "model that draws")
 	f.StringVar(&s.VQGAN.Name, "vqgan", "", "model that the codes belong to; default: the one that the prior was trained with")
