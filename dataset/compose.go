@@ -2,11 +2,9 @@ package dataset
 
 import (
 	"fmt"
-	"hash/fnv"
 	"runtime"
 	"slices"
 	"sort"
-	"strings"
 	"sync"
 
 	"github.com/smalti/smalti/rng"
@@ -486,16 +484,4 @@ func (d *scene) several(shapes bool) {
 	}
 	d.note("several", len(layout), t)
 	d.out.Caption = d.captioner().counted(t, len(layout))
-}
-
-// stableHash is a hash of a name that never changes: splits are made with it.
-func stableHash(name string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(strings.ToLower(name)))
-	v := h.Sum32() // FNV's low bits are weak for short names: finish as MurmurHash3 does
-	v ^= v >> 16
-	v *= 0x85ebca6b
-	v ^= v >> 13
-	v *= 0xc2b2ae35
-	return v ^ v>>16
 }

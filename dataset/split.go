@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"hash/fnv"
 	"slices"
 	"strings"
 )
@@ -83,3 +84,15 @@ func (p *Pack) HeldStyle() []*Sprite {
 
 // Split divides the pack's sprites.
 func (p *Pack) Split() Splits { return Split(p.Sprites) }
+
+// stableHash is a hash of a name that never changes: splits are made with it.
+func stableHash(name string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(strings.ToLower(name)))
+	v := h.Sum32() // FNV's low bits are weak for short names: finish as MurmurHash3 does
+	v ^= v >> 16
+	v *= 0x85ebca6b
+	v ^= v >> 13
+	v *= 0xc2b2ae35
+	return v ^ v>>16
+}
