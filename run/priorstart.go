@@ -12,7 +12,7 @@ import (
 	"github.com/smalti/smalti/vqgan"
 )
 
-// DefaultBestOf is how many pictures are drawn for CLIP to choose one: 32 were named right more often than 8 (docs/quality.md).
+// DefaultBestOf is how many pictures are drawn for CLIP to choose one: the judge ranks those of 32 higher than those of 8 (docs/quality.md).
 const DefaultBestOf = 32
 
 // checkDraw refuses a start that a prior cannot draw, and pins the prior.
